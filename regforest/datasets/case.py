@@ -1,0 +1,81 @@
+"""What every data set looks like from outside: named cases of patients, read one at a time."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from regforest.spatial import AnnotatedScan, Volume
+
+__all__ = ["Case", "Dataset", "Fault"]
+
+
+@dataclass(frozen=True)
+class Case(ABC):
+    """One scan on disk; reading happens only in `read_channels` and `load`.
+
+    Attributes
+    ----------
+    name : str
+        Unique in the data set and safe as a file name.
+    patient : str
+        Scans of one patient never stand on both sides of a split.
+    image_files : mapping of str to Path
+        Channel -> file; a scan with a single image calls it ``"image"``.
+    annotation_file : Path or None
+        Landmarks or mask.
+    """
+
+    name: str
+    patient: str
+    image_files: Mapping[str, Path]
+    annotation_file: Path | None
+
+    @abstractmethod
+    def read_channels(self) -> dict[str, Volume]:
+        """Read the images; raises `FileError` that names the file at fault."""
+
+    @abstractmethod
+    def load(self) -> AnnotatedScan:
+        """Read images and annotation; raises `FileError` or `DataError` that names the file at fault."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A case that was found but cannot be used: a row of ``failures.csv``."""
+
+    case: str
+    stage: str
+    error: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The cases of one data set, sorted by name.
+
+    Attributes
+    ----------
+    name, layout : str
+        For people, and one of the layouts of the command line.
+    root : Path
+        Its folder.
+    cases : tuple of Case
+        Usable cases.
+    faults : tuple of Fault
+        Folders that look like cases and cannot be used, with the reason.
+    terms, citation : str
+        Licence terms and reference, shown on reports.
+    notes : tuple of str
+        What the user should know about how the data were understood (estimated patients, flipped matrices, ...).
+    """
+
+    name: str
+    layout: str
+    root: Path
+    cases: tuple[Case, ...]
+    faults: tuple[Fault, ...] = ()
+    terms: str = ""
+    citation: str = ""
+    notes: tuple[str, ...] = field(default=())

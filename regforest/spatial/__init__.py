@@ -1,0 +1,33 @@
+"""Space: grids, volumes, anatomical levels and landmarks. World frame: LPS millimetres."""
+
+from regforest.spatial.annotated import AnnotatedScan
+from regforest.spatial.grid import Grid
+from regforest.spatial.landmarks import Landmarks
+from regforest.spatial.levels import (
+    DISCS,
+    LEVELS,
+    PAPER_LEVELS,
+    REGIONS,
+    Level,
+    level,
+    level_of_number,
+    sort_levels,
+)
+from regforest.spatial.localization import Localization
+from regforest.spatial.volume import Volume
+
+__all__ = [
+    "DISCS",
+    "LEVELS",
+    "PAPER_LEVELS",
+    "REGIONS",
+    "AnnotatedScan",
+    "Grid",
+    "Landmarks",
+    "Level",
+    "Localization",
+    "Volume",
+    "level",
+    "level_of_number",
+    "sort_levels",
+]

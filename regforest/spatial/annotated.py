@@ -1,0 +1,66 @@
+"""What a method learns from: a scan in memory with its annotation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from regforest.errors import DataError
+from regforest.spatial.landmarks import Landmarks
+from regforest.spatial.volume import Volume
+
+__all__ = ["AnnotatedScan"]
+
+
+@dataclass(frozen=True)
+class AnnotatedScan:
+    """One scan: its channels, and the landmarks and masks that an expert gave it.
+
+    Attributes
+    ----------
+    name, patient : str
+        Scans of one patient never stand on both sides of a split.
+    channels : mapping of str to Volume
+        Aligned images on one grid; a scan with a single image calls it ``"image"``.
+    landmarks : Landmarks
+        Annotated centres in LPS millimetres (of masks: their centroids).
+    labels : Volume or None
+        Integer mask on the channels' grid, or None where only points were annotated.
+    label_names : mapping of int to str
+        Value in `labels` -> level.
+
+    Raises
+    ------
+    DataError
+        If there is no channel, or channels or labels differ in shape.
+    """
+
+    name: str
+    patient: str
+    channels: Mapping[str, Volume]
+    landmarks: Landmarks
+    labels: Volume | None = None
+    label_names: Mapping[int, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.channels:
+            raise DataError(f"{self.name}: a scan needs at least one channel")
+        shapes = {name: volume.grid.shape_zyx for name, volume in self.channels.items()}
+        if self.labels is not None:
+            shapes["labels"] = self.labels.grid.shape_zyx
+        if len(set(shapes.values())) > 1:
+            raise DataError(f"{self.name}: channels and labels must have one shape, got {shapes}")
+
+    @property
+    def image(self) -> Volume:
+        """The scan's first channel."""
+        return next(iter(self.channels.values()))
+
+    def mask(self, name: str) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+        """Boolean mask of one structure, shape (z, y, x); all False where it is absent."""
+        if self.labels is None:
+            raise DataError(f"{self.name}: only points were annotated, there are no masks")
+        values = [value for value, known in self.label_names.items() if known == name]
+        return np.asarray(np.isin(self.labels.voxels, values))

@@ -50,11 +50,7 @@ class Grid:
         affine = np.array(matrix, dtype=np.float64)
         if len(shape) != 3 or min(shape) < 1:
             raise DataError(f"a grid needs three positive sizes (z, y, x), got {shape}")
-        if (
-            affine.shape != (4, 4)
-            or not np.isfinite(affine).all()
-            or abs(np.linalg.det(affine[:3, :3])) < 1e-12
-        ):
+        if affine.shape != (4, 4) or not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
             raise DataError(f"a grid needs a finite, invertible 4 x 4 matrix, got {affine.tolist()}")
         affine.setflags(write=False)
         object.__setattr__(self, "shape_zyx", shape)
@@ -130,9 +126,7 @@ class Grid:
 
     def index_to_lps(self, index_xyz: ArrayLike) -> FloatArray:
         """Map voxel indices (x, y, z), fractions allowed, to LPS millimetres; shape (..., 3)."""
-        return np.asarray(
-            np.asarray(index_xyz, dtype=np.float64) @ self.matrix[:3, :3].T + self.matrix[:3, 3]
-        )
+        return np.asarray(np.asarray(index_xyz, dtype=np.float64) @ self.matrix[:3, :3].T + self.matrix[:3, 3])
 
     def lps_to_index(self, points_lps_mm: ArrayLike) -> FloatArray:
         """Map LPS millimetres to voxel indices (x, y, z), fractions included; shape (..., 3)."""

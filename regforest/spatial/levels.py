@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import colorsys
 import difflib
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -50,7 +51,7 @@ _NUMBERS = {
     "S2": 29,
 }
 # transitional discs too: T12/T13, T13/L1, L5/L6, L6/S1 beside the discs that skip them
-_DISCS = tuple(f"{a}/{b}" for a, b in zip(LEVELS[1:-1], LEVELS[2:], strict=True)) + ("T12/L1", "L5/S1")
+_DISCS = (*(f"{a}/{b}" for a, b in itertools.pairwise(LEVELS[1:])), "T12/L1", "L5/S1")
 
 
 @dataclass(frozen=True)
@@ -125,9 +126,7 @@ def level(name: str) -> Level:
     if found is None:
         close = difflib.get_close_matches(name.strip().upper(), _REGISTRY, n=1, cutoff=0.3)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise LevelError(
-            f"unknown level {name!r}: expected one of C1..C7, T1..T13, L1..L6, S1, S2 or a disc{hint}"
-        )
+        raise LevelError(f"unknown level {name!r}: expected one of C1..C7, T1..T13, L1..L6, S1, S2 or a disc{hint}")
     return found
 
 

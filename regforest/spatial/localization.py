@@ -47,9 +47,7 @@ class Localization:
             "status": self.status,
             "reason": self.reason,
             "anchored": self.anchored,
-            "shift_probability": {
-                str(shift): _number(p) for shift, p in sorted(self.shift_probability.items())
-            },
+            "shift_probability": {str(shift): _number(p) for shift, p in sorted(self.shift_probability.items())},
             "levels": [
                 {
                     "level": name,

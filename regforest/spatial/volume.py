@@ -43,9 +43,7 @@ class Volume:
 
     def __post_init__(self) -> None:
         if self.voxels.shape != self.grid.shape_zyx:
-            raise DataError(
-                f"voxels of shape {self.voxels.shape} do not fit a grid of shape {self.grid.shape_zyx}"
-            )
+            raise DataError(f"voxels of shape {self.voxels.shape} do not fit a grid of shape {self.grid.shape_zyx}")
 
     def canonical(self) -> Volume:
         """Permute and flip the axes to the order nearest to LPS; no value changes."""

@@ -1,0 +1,99 @@
+"""From probability maps to candidate bodies, each with a score for every level."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regforest.spatial import LEVELS, Grid
+from regforest.vertebrae.dense_labels import BACKGROUND, CLASSES, class_of_level, kernel_width_mm2
+from regforest.vertebrae.mean_shift import find_modes, kernel_mean, shift_to_modes, strongest_apart
+
+__all__ = ["CandidateSettings", "Candidates", "find_candidates"]
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class CandidateSettings:
+    """How modes become candidates.
+
+    Attributes
+    ----------
+    kernel_share : float
+        Standard deviation of the mean-shift kernel, as a share of the vertebra's radius.
+    modes_per_class : int
+        Starts of the mean shift for each vertebra.
+    minimum_probability : float
+        Least kernel mean of p(v | x) that counts as a mode.
+    merge_share : float
+        Modes closer than this share of the vertebra's radius are one body.
+    """
+
+    kernel_share: float = 0.5
+    modes_per_class: int = 4
+    minimum_probability: float = 0.04
+    merge_share: float = 0.7
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Bodies that may be vertebrae.
+
+    Attributes
+    ----------
+    points_lps_mm : ndarray, shape (N, 3)
+        Where.
+    mass : ndarray, shape (N,)
+        Kernel mean of p(any vertebra | x): how surely there is a body.
+    level_log_scores : ndarray, shape (N, len(LEVELS))
+        Natural logarithm of each level's share of the evidence.
+    """
+
+    points_lps_mm: FloatArray
+    mass: FloatArray
+    level_log_scores: FloatArray
+
+
+def find_candidates(probability: NDArray[np.float32], grid: Grid, settings: CandidateSettings) -> Candidates:
+    """Find the modes of every vertebra's map, merge those on one body, and score each body for every level.
+
+    Parameters
+    ----------
+    probability : ndarray of float32, shape (len(CLASSES), z, y, x)
+        p(v | x) on the working grid.
+    grid : Grid
+        The isotropic working grid.
+    """
+    radius_mm = np.array([np.sqrt(kernel_width_mm2(name)) for name in CLASSES[:BACKGROUND]])
+    sigma_vox = radius_mm * settings.kernel_share / grid.spacing_mm[0]
+    modes, strength, owner = _all_modes(probability, sigma_vox, settings)
+    if not len(modes):
+        return Candidates(np.empty((0, 3)), np.empty(0), np.empty((0, len(LEVELS))))
+    body = 1 - probability[BACKGROUND]
+    merge_vox = settings.merge_share * radius_mm / grid.spacing_mm[0]
+    kept = strongest_apart(modes, strength, merge_vox[owner])
+    # which vertebra it is may be in doubt where the centre of the body is not: settle on the latter
+    modes, mass = shift_to_modes(body, modes[kept], sigma_vox[owner[kept]])
+    kept = strongest_apart(modes, mass, merge_vox[owner[kept]])
+    centres = modes[kept]
+    evidence = kernel_mean(probability[:BACKGROUND], centres, sigma_vox)
+    return Candidates(grid.index_to_lps(centres[:, ::-1]), mass[kept], _log_scores(evidence))
+
+
+def _all_modes(
+    probability: NDArray[np.float32], sigma_vox: FloatArray, settings: CandidateSettings
+) -> tuple[FloatArray, FloatArray, NDArray[np.int64]]:
+    found = [
+        find_modes(probability[v], sigma_vox[v], count=settings.modes_per_class, minimum=settings.minimum_probability)
+        for v in range(BACKGROUND)
+    ]
+    owner = np.repeat(np.arange(BACKGROUND), [len(density) for _, density in found])
+    return np.concatenate([m for m, _ in found]), np.concatenate([d for _, d in found]), owner
+
+
+def _log_scores(evidence: FloatArray) -> FloatArray:
+    share = (evidence + 1e-4) / (evidence + 1e-4).sum(axis=1, keepdims=True)
+    return np.asarray(np.log(share[:, [class_of_level(name) for name in LEVELS]]))

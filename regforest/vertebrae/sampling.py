@@ -1,0 +1,113 @@
+"""Which voxels the forest learns from, and with what labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regforest.errors import DataError
+from regforest.spatial import AnnotatedScan, Grid, Landmarks, Volume
+from regforest.vertebrae.dense_labels import (
+    kernel_width_mm2,
+    label_distribution,
+    unlabelled_bodies,
+)
+
+__all__ = ["SamplingSettings", "TrainingPoints", "draw_training_points", "working_image"]
+
+_HU_RANGE = (-1024, 3071)
+# voxels closer than this to a body that nobody annotated are neither vertebra nor background
+_UNLABELLED_RADIUS_MM = 14.0
+
+
+@dataclass(frozen=True)
+class SamplingSettings:
+    """How training voxels are drawn; every annotated vertebra gets the same number.
+
+    Attributes
+    ----------
+    per_vertebra : int
+        Voxels around each annotated centre.
+    background_per_vertebra : int
+        Background voxels for each annotated vertebra: half anywhere, half near the spine.
+    radius_factor : float
+        Vertebra voxels come from a ball of this many vertebra radii.
+    near_spine_mm : float
+        How far from the spine the near background reaches.
+    """
+
+    per_vertebra: int = 220
+    background_per_vertebra: int = 160
+    radius_factor: float = 1.2
+    near_spine_mm: float = 45.0
+
+
+@dataclass(frozen=True)
+class TrainingPoints:
+    """Voxels of one scan with their soft labels.
+
+    Attributes
+    ----------
+    index_zyx : ndarray of int, shape (N, 3)
+        Voxels of the working image.
+    labels : ndarray of float32, shape (N, len(CLASSES))
+        Distribution over the classes; rows sum to 1.
+    """
+
+    index_zyx: NDArray[np.int64]
+    labels: NDArray[np.float32]
+
+
+def working_image(volume: Volume, spacing_mm: float) -> Volume:
+    """Bring a CT to the working grid: canonical axes, isotropic, int16 HU, padding values as air."""
+    image = volume.isotropic(spacing_mm)
+    return Volume(np.rint(np.clip(image.voxels, *_HU_RANGE)).astype(np.int16), image.grid)
+
+
+def draw_training_points(
+    scan: AnnotatedScan, grid: Grid, settings: SamplingSettings, rng: np.random.Generator
+) -> TrainingPoints:
+    """Draw balanced training voxels of one scan on the working grid.
+
+    Raises
+    ------
+    DataError
+        If no annotated centre lies inside the image.
+    """
+    spine = scan.landmarks.select(lambda name: bool(grid.contains(scan.landmarks[name])))
+    if not len(spine):
+        raise DataError(f"{scan.name}: no annotated vertebra lies inside the image; check the frame of the landmarks")
+    points = np.concatenate([_around_bodies(spine, settings, rng), _background(spine, grid, settings, rng)])
+    index_xyz = np.rint(grid.lps_to_index(points)).astype(np.int64)
+    index_xyz = index_xyz[((index_xyz >= 0) & (index_xyz < grid.size_xyz)).all(axis=1)]
+    points = grid.index_to_lps(index_xyz)
+    known = ~_near_any(points, unlabelled_bodies(spine), _UNLABELLED_RADIUS_MM)
+    return TrainingPoints(index_xyz[known, ::-1], label_distribution(points[known], spine))
+
+
+def _around_bodies(spine: Landmarks, settings: SamplingSettings, rng: np.random.Generator) -> NDArray[np.float64]:
+    radius = np.array([np.sqrt(kernel_width_mm2(name)) for name in spine]) * settings.radius_factor
+    centres = np.repeat(spine.points_lps_mm, settings.per_vertebra, axis=0)
+    direction = rng.normal(size=centres.shape)
+    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+    length = np.repeat(radius, settings.per_vertebra) * np.cbrt(rng.random(len(centres)))
+    return np.asarray(centres + direction * length[:, None])
+
+
+def _background(
+    spine: Landmarks, grid: Grid, settings: SamplingSettings, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    half = max(1, len(spine) * settings.background_per_vertebra // 2)
+    anywhere = grid.index_to_lps(rng.random((half, 3)) * np.asarray(grid.size_xyz) - 0.5)
+    centres = spine.points_lps_mm[rng.integers(len(spine), size=half)]
+    near = centres + rng.uniform(-settings.near_spine_mm, settings.near_spine_mm, (half, 3))
+    return np.concatenate([anywhere, near])
+
+
+def _near_any(points: NDArray[np.float64], centres: NDArray[np.float64], radius_mm: float) -> NDArray[np.bool_]:
+    near = np.zeros(len(points), dtype=bool)
+    for centre in centres:
+        near |= ((points - centre) ** 2).sum(axis=1) < radius_mm**2
+    return near

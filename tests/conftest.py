@@ -14,8 +14,7 @@ settings.load_profile("regforest")
 @pytest.fixture(scope="session")
 def realdata() -> Path:
     """Folder of real scans to measure on; tests that ask for it are skipped where it is absent."""
-    default = Path(__file__).parents[2] / "shared" / "realdata"
-    folder = Path(os.environ.get("REGFOREST_REALDATA", default))
-    if not folder.is_dir():
-        pytest.skip("set REGFOREST_REALDATA to a folder of real scans")
-    return folder
+    folder = os.environ.get("REGFOREST_REALDATA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("REGFOREST_REALDATA does not name a folder of real scans")
+    return Path(folder)

@@ -1,1 +1,28 @@
-"""To be written."""
+"""Files in and out: images, landmarks, models. Everything arrives in LPS millimetres."""
+
+from regforest.io._atomic import write_text
+from regforest.io.images import (
+    IMAGE_SUFFIXES,
+    image_stem,
+    read_grid,
+    read_label_names,
+    read_volume,
+    write_label_image,
+    write_volume,
+)
+from regforest.io.landmark_files import LANDMARK_SUFFIXES, landmark_stem, read_landmarks, write_landmarks
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "LANDMARK_SUFFIXES",
+    "image_stem",
+    "landmark_stem",
+    "read_grid",
+    "read_label_names",
+    "read_landmarks",
+    "read_volume",
+    "write_label_image",
+    "write_landmarks",
+    "write_text",
+    "write_volume",
+]

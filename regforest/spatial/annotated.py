@@ -30,6 +30,8 @@ class AnnotatedScan:
         Integer mask on the channels' grid, or None where only points were annotated.
     label_names : mapping of int to str
         Value in `labels` -> level.
+    notes : tuple of str
+        What the user should know about how this scan was read (headers that disagree, discs that were split, ...).
 
     Raises
     ------
@@ -43,6 +45,7 @@ class AnnotatedScan:
     landmarks: Landmarks
     labels: Volume | None = None
     label_names: Mapping[int, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.channels:

@@ -1,0 +1,52 @@
+"""Files appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from regforest.errors import FileError
+
+__all__ = ["staged", "write_text"]
+
+
+@contextmanager
+def staged(path: Path) -> Iterator[Path]:
+    """Yield a path of the same file name to write to; on success, what was written takes its final place.
+
+    The writing happens in a hidden folder beside the target, so that the last step is a rename. Companion files
+    (the ``.raw`` of an ``.mhd``) move along, before the named one. Missing parent folders are made.
+
+    Raises
+    ------
+    FileError
+        If the folder cannot be made or written to.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=".writing-", dir=path.parent))
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    try:
+        yield folder / path.name
+        for written in sorted(folder.iterdir(), key=lambda file: file.name == path.name):
+            os.replace(written, path.parent / written.name)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a UTF-8 text file atomically; raises `FileError` where that is impossible."""
+    with staged(Path(path)) as target:
+        target.write_text(text, encoding="utf-8")
+
+
+def _unwritable(path: Path, error: OSError) -> FileError:
+    found = error.strerror or str(error)
+    return FileError(path, "a place that can be written to", found, "choose another folder or change its rights")

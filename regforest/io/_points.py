@@ -1,0 +1,95 @@
+"""Points in LPS millimetres as plain JSON and as a table."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from regforest.errors import FileError
+from regforest.io._atomic import write_text
+from regforest.io._records import ADVICE, Record, read_text, score_or_none, three, to_landmarks
+from regforest.spatial import Grid, Landmarks
+
+FRAME = "LPS mm"
+_COORDINATES = ("x_mm", "y_mm", "z_mm")
+_INDICES = ("index_i", "index_j", "index_k")
+
+
+def read_points(path: Path, content: dict[str, Any]) -> Landmarks:
+    """Read ``{"frame": "LPS mm", "points": {name: [x, y, z]}}`` with optional ``"scores"``.
+
+    What a list ``"cut"`` names is left out: bodies cut by the border have no centre to go by.
+    """
+    _check_frame(path, content)
+    points, scores = content.get("points"), content.get("scores", {})
+    if not isinstance(points, dict) or not isinstance(scores, dict):
+        raise FileError(path, 'an object under "points"', f"{type(points).__name__}", ADVICE)
+    cut = content.get("cut", ())
+    records = (
+        Record(repr(name), name, three(path, repr(name), point), scores.get(name))
+        for name, point in points.items()
+        if name not in cut
+    )
+    return to_landmarks(path, records)
+
+
+def write_points(landmarks: Landmarks, path: Path) -> None:
+    """Write the ``landmarks.json`` of a labelled folder."""
+    points = {name: [round(float(x), 6) for x in landmarks[name]] for name in landmarks}
+    scores = {name: score_or_none(landmarks.score(name)) for name in landmarks}
+    content: dict[str, Any] = {"frame": FRAME, "points": points}
+    known = {name: score for name, score in scores.items() if score is not None}
+    if known:
+        content["scores"] = known
+    write_text(path, json.dumps(content, indent=1) + "\n")
+
+
+def read_result(path: Path, content: dict[str, Any]) -> Landmarks:
+    """Read the ``<stem>.json`` of `regforest label` and `discs`."""
+    _check_frame(path, content)
+    return to_landmarks(path, _result_records(path, content["levels"]))
+
+
+def read_table(path: Path) -> Landmarks:
+    """Read a CSV with the columns name, x_mm, y_mm, z_mm (LPS) and, if present, score."""
+    reader = csv.DictReader(io.StringIO(read_text(path)))
+    missing = [name for name in ("name", *_COORDINATES) if name not in (reader.fieldnames or ())]
+    if missing:
+        found = f"{', '.join(reader.fieldnames or ()) or 'none'}"
+        raise FileError(path, f"the columns {', '.join(missing)} (LPS millimetres)", found, "add a line with names")
+    records = (
+        Record(f"line {reader.line_num}", row["name"] or "", [row[key] for key in _COORDINATES], row.get("score"))
+        for row in reader
+    )
+    return to_landmarks(path, records)
+
+
+def write_table(landmarks: Landmarks, path: Path, grid: Grid | None) -> None:
+    """Write a CSV; with a grid also the voxel indices i, j, k along its x, y, z axes."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["name", *_COORDINATES, *(_INDICES if grid else ()), "score"])
+    for name, point, score in zip(landmarks.names, landmarks.points_lps_mm, landmarks.scores, strict=True):
+        numbers = [*point, *(grid.lps_to_index(point) if grid else ())]
+        known = score_or_none(score)
+        writer.writerow([name, *(f"{x:.6f}" for x in numbers), "" if known is None else known])
+    write_text(path, text.getvalue())
+
+
+def _check_frame(path: Path, content: dict[str, Any]) -> None:
+    if content.get("frame") != FRAME:
+        raise FileError(
+            path, f'"frame": "{FRAME}"', f"{content.get('frame')!r}", "convert the points to LPS millimetres"
+        )
+
+
+def _result_records(path: Path, levels: object) -> Iterator[Record]:
+    for number, entry in enumerate(levels if isinstance(levels, list) else [levels], start=1):
+        where = f"level {number}"
+        if not isinstance(entry, dict) or "level" not in entry:
+            raise FileError(path, "an object with level and point", f"{entry!r} as {where}", ADVICE)
+        yield Record(where, entry["level"], three(path, where, entry.get("point")), entry.get("score"))

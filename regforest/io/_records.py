@@ -1,0 +1,86 @@
+"""What all landmark formats share: records of a name, three numbers and a score, checked in one place."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from regforest.errors import FileError, LevelError
+from regforest.io._names import require_file
+from regforest.spatial import Landmarks, level
+
+ADVICE = "correct it in the file"
+
+
+class Record(NamedTuple):
+    """One landmark as found in a file; `where` names its line or entry for messages."""
+
+    where: str
+    name: str
+    point: Sequence[Any]
+    score: Any = None
+
+
+def read_text(path: Path) -> str:
+    """Read a text file of any encoding that keeps ASCII; raises `FileError` if it cannot be read."""
+    require_file(path, "a landmark file")
+    try:
+        return path.read_text(encoding="utf-8-sig", errors="replace")
+    except OSError as error:
+        raise FileError(path, "a readable file", error.strerror or str(error), "check its rights") from error
+
+
+def read_json(path: Path) -> Any:
+    """Parse a JSON file; raises `FileError` naming line and column where it is damaged."""
+    try:
+        return json.loads(read_text(path))
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise FileError(path, "valid JSON", str(error), "copy it again from its source") from error
+
+
+def to_landmarks(path: Path, records: Iterable[Record], frame: str = "LPS") -> Landmarks:
+    """Check records and collect them; what stands after ``_`` in a name is left out."""
+    points: dict[str, list[float]] = {}
+    scores: dict[str, float] = {}
+    for record in records:
+        name = _level_name(path, record)
+        if name in points:
+            raise FileError(path, "each level once", f"{name} again in {record.where}", ADVICE)
+        points[name] = [_number(path, record, axis, value) for axis, value in zip("xyz", record.point, strict=True)]
+        if record.score not in (None, ""):
+            scores[name] = _number(path, record, "score", record.score)
+    return Landmarks(points, scores, frame)
+
+
+def three(path: Path, where: str, values: object) -> Sequence[Any]:
+    """Return a list of three values, or raise `FileError` naming the entry."""
+    if not isinstance(values, list) or len(values) != 3:
+        raise FileError(path, "three coordinates", f"{values!r} in {where}", ADVICE)
+    return values
+
+
+def score_or_none(score: float) -> float | None:
+    """Turn "no score" (NaN) into None; JSON has no NaN."""
+    return None if math.isnan(score) else round(score, 6)
+
+
+def _level_name(path: Path, record: Record) -> str:
+    try:
+        return level(str(record.name).partition("_")[0]).name
+    except LevelError as error:
+        raise FileError(
+            path, "the name of a level", f"{record.name!r} in {record.where} ({error})", ADVICE
+        ) from error
+
+
+def _number(path: Path, record: Record, what: str, value: object) -> float:
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise FileError(path, f"a number for {what}", f"{value!r} in {record.where}", ADVICE)
+    return number

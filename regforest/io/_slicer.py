@@ -1,0 +1,81 @@
+"""Markups of 3D Slicer (.mrk.json)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from regforest.errors import FileError
+from regforest.io._atomic import write_text
+from regforest.io._records import Record, read_json, score_or_none, three, to_landmarks
+from regforest.spatial import Landmarks
+
+_SCHEMA = (
+    "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/Schema/"
+    "markups-schema-v1.0.3.json#"
+)
+_SIGNS = {"LPS": (1, 1, 1), "RAS": (-1, -1, 1)}
+_SCORE = re.compile(r"score (\S+)")
+
+
+def read_slicer(path: Path) -> Landmarks:
+    """Read control points of all markups in the file, LPS or RAS as each one states; undefined points are skipped."""
+    return to_landmarks(path, _records(path, read_json(path)))
+
+
+def write_slicer(landmarks: Landmarks, path: Path) -> None:
+    """Write one list of points in LPS; scores go into the descriptions."""
+    points = [
+        {
+            "id": str(number),
+            "label": name,
+            "description": "" if score_or_none(score) is None else f"score {score:.6f}",
+            "position": [round(float(x), 6) for x in point],
+            "selected": True,
+            "locked": False,
+            "visibility": True,
+            "positionStatus": "defined",
+        }
+        for number, (name, point, score) in enumerate(
+            zip(landmarks.names, landmarks.points_lps_mm, landmarks.scores, strict=True), start=1
+        )
+    ]
+    markup = {
+        "type": "Fiducial",
+        "coordinateSystem": "LPS",
+        "coordinateUnits": "mm",
+        "locked": False,
+        "labelFormat": "%N-%d",
+        "controlPoints": points,
+        "measurements": [],
+    }
+    write_text(path, json.dumps({"@schema": _SCHEMA, "markups": [markup]}, indent=1) + "\n")
+
+
+def _records(path: Path, content: Any) -> Iterator[Record]:
+    markups = content.get("markups") if isinstance(content, dict) else None
+    if not isinstance(markups, list) or not all(isinstance(markup, dict) for markup in markups):
+        raise FileError(path, 'markups of 3D Slicer (a list under "markups")', "none", "export it from 3D Slicer")
+    for markup in markups:
+        system = markup.get("coordinateSystem")
+        if system not in _SIGNS:
+            raise FileError(path, 'a coordinateSystem "LPS" or "RAS"', f"{system!r}", "say which of the two it is")
+        for number, point in enumerate(markup.get("controlPoints", []), start=1):
+            where = f"control point {number}"
+            if not isinstance(point, dict):
+                raise FileError(path, "an object", f"{point!r} as {where}", "export it again from 3D Slicer")
+            if point.get("positionStatus", "defined") != "defined":
+                continue
+            position = three(path, where, point.get("position"))
+            score = _SCORE.fullmatch(str(point.get("description", "")))
+            yield Record(
+                where, str(point.get("label", "")), _signed(position, _SIGNS[system]), score and score.group(1)
+            )
+
+
+def _signed(position: Any, signs: tuple[int, int, int]) -> list[Any]:
+    # values that are not numbers pass as they are and are reported later
+    return [sign * x if isinstance(x, int | float) else x for sign, x in zip(signs, position, strict=True)]

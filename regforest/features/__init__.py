@@ -1,1 +1,6 @@
-"""To be written."""
+"""Box features: means of displaced boxes, read from summed-volume tables."""
+
+from regforest.features.boxes import BoxFeatures, CompiledBoxes
+from regforest.features.integral import IntegralVolume, Quantisation, quantise
+
+__all__ = ["BoxFeatures", "CompiledBoxes", "IntegralVolume", "Quantisation", "quantise"]

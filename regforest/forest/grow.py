@@ -1,0 +1,163 @@
+"""Training of forests on 8-bit columns."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from joblib import Parallel, delayed, effective_n_jobs
+from numpy.typing import NDArray
+
+from regforest.forest._binning import encode, find_edges
+from regforest.forest._growing import Limits, Samples, TreeArrays, grow_tree
+from regforest.forest.forest import Forest
+
+__all__ = ["BinnedColumns", "TreeSettings", "grow_forest"]
+
+_EDGES = 255
+_DEEPEST = 10_000  # stands for "no limit": deeper than any tree of balanced or skewed data gets in practice
+
+
+@dataclass(frozen=True)
+class TreeSettings:
+    """How trees are grown, in the sense of scikit-learn's parameters of the same names."""
+
+    max_features: int
+    max_depth: int | None = None
+    min_samples_split: int = 2
+    min_samples_leaf: int = 1
+    bootstrap: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class BinnedColumns:
+    """Feature columns as 8-bit codes.
+
+    Attributes
+    ----------
+    codes : ndarray of uint8, shape (features, rows)
+        Number of edges below each value.
+    edges : ndarray of float32, shape (features, 255)
+        ``value <= edges[f, c]`` exactly where ``code <= c``; infinite beyond the last one used.
+    """
+
+    codes: NDArray[np.uint8]
+    edges: NDArray[np.float32]
+
+    @classmethod
+    def from_rows(
+        cls, rows: NDArray[np.float32], *, seed: int, n_jobs: int | None = 1, quantile_rows: int = 4096
+    ) -> BinnedColumns:
+        """Choose edges at the quantiles of a few thousand rows, and encode all rows.
+
+        Parameters
+        ----------
+        rows : ndarray of float32, shape (rows, features)
+            Finite values.
+        seed : int
+            For the choice of rows.
+        n_jobs : int or None
+            Threads.
+        quantile_rows : int
+            Rows that the quantiles are taken from.
+        """
+        count = len(rows)
+        chosen = np.arange(count)
+        if count > quantile_rows:
+            chosen = np.sort(np.random.default_rng(seed).choice(count, quantile_rows, replace=False))
+        edges = np.full((rows.shape[1], _EDGES), np.inf, np.float32)
+        find_edges(np.sort(np.ascontiguousarray(rows[chosen].T), axis=1), edges)
+        codes = np.empty((rows.shape[1], count), np.uint8)
+        bounds = np.linspace(0, count, 4 * effective_n_jobs(n_jobs) + 1).astype(int)
+        Parallel(n_jobs, prefer="threads")(
+            delayed(_encode_block)(rows, edges, codes, start, stop) for start, stop in itertools.pairwise(bounds)
+        )
+        return cls(codes, edges)
+
+
+def _encode_block(
+    rows: NDArray[np.float32], edges: NDArray[np.float32], codes: NDArray[np.uint8], start: int, stop: int
+) -> None:
+    part = np.empty((len(codes), stop - start), np.uint8)
+    encode(rows[start:stop], edges, part)
+    codes[:, start:stop] = part
+
+
+def grow_forest(
+    columns: BinnedColumns,
+    targets: NDArray[Any],
+    weights: NDArray[np.float32],
+    seeds: NDArray[np.int64],
+    settings: TreeSettings,
+    *,
+    n_classes: int = 0,
+    n_jobs: int | None = 1,
+) -> Forest:
+    """Grow one tree per seed; the forest does not depend on `n_jobs`.
+
+    Parameters
+    ----------
+    columns : BinnedColumns
+        Training features.
+    targets : ndarray, shape (rows,) of int32 or (rows, outputs) of float32
+        Class numbers; or class probabilities or regression targets.
+    weights : ndarray of float32, shape (rows,)
+        Not negative; rows of weight 0 take no part.
+    seeds : ndarray of int64, shape (trees,)
+        One for each tree.
+    settings : TreeSettings
+        How trees are grown.
+    n_classes : int
+        Number of classes if `targets` are class numbers.
+    n_jobs : int or None
+        Threads.
+    """
+    trees = Parallel(n_jobs, prefer="threads")(
+        delayed(_grow_one)(columns, targets, weights, int(seed), settings, n_classes) for seed in seeds
+    )
+    return Forest.from_trees(trees, len(columns.codes))
+
+
+def bag_counts(seed: int, rows: int) -> NDArray[np.int64]:
+    """How often each row was drawn into the bag of the tree of this seed."""
+    return np.bincount(np.random.default_rng(seed).integers(rows, size=rows), minlength=rows)
+
+
+def _grow_one(
+    columns: BinnedColumns,
+    targets: NDArray[Any],
+    weights: NDArray[np.float32],
+    seed: int,
+    settings: TreeSettings,
+    n_classes: int,
+) -> dict[str, NDArray[Any]]:
+    rows = np.flatnonzero(weights > 0).astype(np.int32)
+    if settings.bootstrap:
+        counts = bag_counts(seed, len(rows))
+        weights = weights.copy()
+        weights[rows] *= counts
+        rows = rows[counts > 0]
+    hard = targets.ndim == 1
+    outputs = n_classes if hard else targets.shape[1]
+    nothing = np.empty(0, np.int32), np.empty((0, outputs), np.float32)
+    samples = Samples(
+        rows, targets[rows] if hard else nothing[0], nothing[1] if hard else targets[rows], weights[rows]
+    )  # fmt: skip
+    depth = min(settings.max_depth or _DEEPEST, _DEEPEST)
+    leaves = min(max(1, len(rows) // settings.min_samples_leaf), 2 ** min(depth, 40))
+    feature, code, left, right, leaf = np.empty((5, 2 * leaves), np.int32)
+    values = np.empty((leaves, outputs), np.float32)
+    tree = TreeArrays(feature, code, left, right, leaf, values)
+    limits = Limits(depth, settings.max_features, settings.min_samples_split, settings.min_samples_leaf)
+    n_nodes, n_leaves = grow_tree(columns.codes, samples, limits, np.array([seed], np.uint64), tree)
+    feature = feature[:n_nodes].copy()
+    return {
+        "feature": feature,
+        "threshold": np.where(feature >= 0, columns.edges[feature, code[:n_nodes]], np.float32(0)),
+        "left": left[:n_nodes].copy(),
+        "right": right[:n_nodes].copy(),
+        "leaf": leaf[:n_nodes].copy(),
+        "values": values[:n_leaves].copy(),
+    }

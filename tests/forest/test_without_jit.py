@@ -1,0 +1,51 @@
+"""The kernels mean the same as plain Python; a fresh process, because numba reads the switch when it is imported."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+PROGRAM = """
+import numpy as np
+from regforest.features import BoxFeatures
+from regforest.forest import ForestClassifier, ForestRegressor, predict_points, predict_volume
+
+np.seterr(over="ignore")  # 64-bit arithmetic of the random numbers wraps around on purpose
+rng = np.random.default_rng(0)
+image = (rng.normal(size=(4, 5, 13)) * 3000).astype(np.int16)
+image[1:3, 1:4, 3:9] += 4000
+pool = BoxFeatures.random(12, seed=1, max_offset_mm=4, size_range_mm=(1, 5))
+index = np.argwhere(image > -10**6)
+X = pool.evaluate([image], 1.0, index)
+y = (image > 2000).ravel()
+forest = ForestClassifier(2, max_depth=6, random_state=0).fit(X, y).forest_
+soft = ForestRegressor(2, max_depth=4, random_state=0).fit(X, index.astype(float)).forest_
+np.savez(
+    OUT, X=X, dense=pool.evaluate_dense([image], 1.0), volume=predict_volume(forest, pool, [image], 1.0),
+    points=predict_points(soft, pool, [image], 1.0, index[::3]), rows=forest.predict(X), leaves=soft.apply(X),
+    **{"hard_" + k: v for k, v in forest.to_arrays().items()}, **{"soft_" + k: v for k, v in soft.to_arrays().items()},
+)
+"""
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("jit")
+    found = []
+    for name, switches in (("on", {}), ("off", {"NUMBA_DISABLE_JIT": "1"})):
+        out = folder / f"{name}.npz"
+        code = PROGRAM.replace("OUT", repr(str(out)))
+        subprocess.run([sys.executable, "-W", "error", "-c", code], env=os.environ | switches, check=True)
+        found.append(dict(np.load(out)))
+    return found
+
+
+def test_plain_python_gives_the_same_bits(answers):
+    compiled, plain = answers
+    assert set(compiled) == set(plain)
+    for name, array in compiled.items():
+        np.testing.assert_array_equal(plain[name], array, err_msg=name)

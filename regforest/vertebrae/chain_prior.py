@@ -1,0 +1,230 @@
+"""What is known of spines before an image is seen: steps between bodies, and what detectors do wrong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from regforest.errors import DataError
+from regforest.spatial import LEVELS, PAPER_LEVELS
+
+__all__ = ["ARCS", "RARE_ARCS", "ChainPrior", "default_chain_prior", "fit_chain_prior"]
+
+Floats = NDArray[np.float64]
+
+# rare arc -> the usual arc whose step stands in for it where too few examples were seen
+_STAND_IN = {
+    ("T11", "L1"): ("T11", "T12"),
+    ("T12", "T13"): ("T12", "L1"),
+    ("T13", "L1"): ("T12", "L1"),
+    ("L5", "L6"): ("L4", "L5"),
+    ("L6", "S1"): ("L5", "S1"),
+}
+RARE_ARCS: tuple[tuple[str, str], ...] = (("T11", "L1"), ("T12", "T13"), ("L5", "L6"))
+"""Steps that make a spine unusual: no T12, a T13, an L6."""
+
+ARCS: tuple[tuple[str, str], ...] = (*zip(PAPER_LEVELS[:-1], PAPER_LEVELS[1:], strict=True), *_STAND_IN)
+"""Steps from a level to the next one below it that spines have: the usual 25, then those of T13, L6 and no T12."""
+
+_SHRINKAGE = 10.0  # examples that the default statistics of a step count for
+_OUTLIER_MM = 20.0  # a step this far from the median is an error of annotation, as in the tables shipped
+
+
+@dataclass(frozen=True, eq=False)
+class ChainPrior:
+    """Statistics of spines and of detections, all that `identify` knows beside its input.
+
+    Attributes
+    ----------
+    step_mean_mm : ndarray, shape (30, 3)
+        Mean step (LPS mm) along each of `ARCS`.
+    step_covariance_mm2 : ndarray, shape (30, 3, 3)
+        Its covariance.
+    step_correlation : ndarray, shape (lags, 3)
+        Correlation per axis of the standardised deviations of two steps that are 1, 2, ... levels apart.
+    rare_probability : mapping of str to float
+        Arc of `RARE_ARCS` as ``"upper>lower"`` -> share of spines that have it.
+    start_log, end_log : ndarray, shape (28,)
+        Natural log-weight of a chain's first and last named level; zeros know nothing of the field of view.
+    miss_probability : float
+        Probability that a body between two detected ones was not detected.
+    false_per_mm3 : float
+        Density in space of false detections.
+    double_probability : float
+        Probability that a body is marked twice.
+    freedom : float
+        Degrees of freedom of the steps' Student t density: how heavy the tails are.
+    step_weight, score_weight : float
+        Exponents of the steps' and the scores' likelihoods (below 1: what was modelled as independent is not).
+    """
+
+    step_mean_mm: Floats
+    step_covariance_mm2: Floats
+    step_correlation: Floats
+    rare_probability: Mapping[str, float]
+    start_log: Floats
+    end_log: Floats
+    miss_probability: float = 0.03
+    false_per_mm3: float = 1e-6
+    double_probability: float = 0.02
+    freedom: float = 6.0
+    step_weight: float = 1.0
+    score_weight: float = 1.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the prior as JSON types."""
+        values = vars(self).copy()
+        values["rare_probability"] = dict(self.rare_probability)
+        return {name: v.tolist() if isinstance(v, np.ndarray) else v for name, v in values.items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ChainPrior:
+        """Make a prior of `to_dict`'s result; `DataError` if something is missing or of another shape.
+
+        Examples
+        --------
+        >>> prior = default_chain_prior()
+        >>> ChainPrior.from_dict(prior.to_dict()).to_dict() == prior.to_dict()
+        True
+        """
+        shapes = {
+            "step_mean_mm": (len(ARCS), 3),
+            "step_covariance_mm2": (len(ARCS), 3, 3),
+            "step_correlation": (None, 3),
+            "start_log": (len(LEVELS),),
+            "end_log": (len(LEVELS),),
+        }
+        try:
+            arrays = {name: np.asarray(values[name], dtype=np.float64) for name in shapes}
+            prior = cls(**{**values, **arrays})
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"not a chain prior: {error}") from error
+        for name, shape in shapes.items():
+            found = arrays[name].shape
+            if len(found) != len(shape) or any(n not in (None, m) for n, m in zip(shape, found, strict=True)):
+                raise DataError(f"not a chain prior: {name} should have shape {shape}, found {found}")
+        return prior
+
+
+@lru_cache(maxsize=1)
+def default_chain_prior() -> ChainPrior:
+    """Return the shipped prior: tables of real spines (`data/README.md` names the sources and their terms)."""
+    text = resources.files("regforest.vertebrae").joinpath("data/chain_prior.json").read_text(encoding="utf-8")
+    return ChainPrior.from_dict(json.loads(text))
+
+
+def fit_chain_prior(
+    chains: Iterable[Mapping[str, ArrayLike]], *, default: ChainPrior | None = None, **settings: float
+) -> ChainPrior:
+    """Fit step statistics, rare anatomy and ends of chains to annotated spines.
+
+    Means and covariances are drawn towards those of `default` with the weight of 10 examples, so that a step never
+    seen keeps its default. Annotations with a level left out contribute the steps that they have.
+
+    Parameters
+    ----------
+    chains : iterable of Landmarks, or of mappings from level to point
+        One spine each, body centres in LPS mm.
+    default : ChainPrior, optional
+        What to fall back on; the shipped prior if not given.
+    **settings : float
+        The scalar attributes of `ChainPrior` to set instead of those of `default`.
+
+    Raises
+    ------
+    DataError
+        If there is no chain with a step between neighbouring levels.
+    """
+    base = default or default_chain_prior()
+    spines = [{name: np.asarray(chain[name], dtype=np.float64) for name in chain} for chain in chains]
+    steps = [
+        np.array([s[b] - s[a] for s in spines if a in s and b in s and not (_between(a, b) & s.keys())]).reshape(-1, 3)
+        for a, b in ARCS
+    ]
+    if not any(len(step) for step in steps):
+        raise DataError(f"a chain prior needs annotated neighbours, found none in {len(spines)} chains")
+    mean, covariance = base.step_mean_mm.copy(), base.step_covariance_mm2.copy()
+    for arc, step in enumerate(steps):
+        mean[arc], covariance[arc] = _shrunk(_without_outliers(step), mean[arc], covariance[arc])
+    values: dict[str, Any] = {
+        **vars(base),
+        "step_mean_mm": mean,
+        "step_covariance_mm2": covariance,
+        "step_correlation": _correlation(spines, mean, covariance, base.step_correlation),
+        "rare_probability": _rare(spines, base.rare_probability),
+        "start_log": _ends([_names(s)[0] for s in spines if s]),
+        "end_log": _ends([_names(s)[-1] for s in spines if s]),
+    }
+    return ChainPrior(**{**values, **settings})
+
+
+def _names(spine: Mapping[str, Floats]) -> list[str]:
+    return sorted((name for name in spine if name in LEVELS), key=LEVELS.index)
+
+
+def _between(upper: str, lower: str) -> set[str]:
+    return set(LEVELS[LEVELS.index(upper) + 1 : LEVELS.index(lower)])
+
+
+def _without_outliers(step: Floats) -> Floats:
+    if len(step) == 0:
+        return step
+    return np.asarray(step[np.linalg.norm(step - np.median(step, axis=0), axis=1) < _OUTLIER_MM])
+
+
+def _shrunk(step: Floats, mean: Floats, covariance: Floats) -> tuple[Floats, Floats]:
+    """Mean and covariance of `step` (n, 3), drawn towards the given ones."""
+    n, k = len(step), _SHRINKAGE
+    if n == 0:
+        return mean, covariance
+    centre = (step.sum(axis=0) + k * mean) / (n + k)
+    apart = mean - centre
+    spread = (step - centre).T @ (step - centre)
+    return centre, (spread + k * (covariance + np.outer(apart, apart))) / (n + k)
+
+
+def _correlation(spines: Sequence[Mapping[str, Floats]], mean: Floats, covariance: Floats, default: Floats) -> Floats:
+    """Correlation per axis of standardised deviations along the usual 25 steps, by lag."""
+    usual, sd = ARCS[: len(PAPER_LEVELS) - 1], np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
+    z = np.full((len(spines), len(usual), 3), np.nan)
+    for row, spine in enumerate(spines):
+        for arc, (a, b) in enumerate(usual):
+            if a in spine and b in spine and not (_between(a, b) & spine.keys()):
+                z[row, arc] = np.clip((spine[b] - spine[a] - mean[arc]) / sd[arc], -4, 4)
+    result = default.copy()
+    for lag in range(1, min(len(default), len(usual) - 1) + 1):
+        product = (z[:, lag:] * z[:, :-lag]).reshape(-1, 3)
+        product = product[np.isfinite(product[:, 0])]
+        n, k = len(product), _SHRINKAGE
+        result[lag - 1] = (product.sum(axis=0) + k * default[lag - 1]) / (n + k)
+    return np.clip(result, -0.95, 0.95)
+
+
+def _rare(spines: Sequence[Mapping[str, Floats]], default: Mapping[str, float]) -> dict[str, float]:
+    """Share of spines with each rare arc, among those that show its upper level and one below it."""
+    result = {}
+    for upper, lower in RARE_ARCS:
+        usual = next(b for a, b in ARCS if a == upper)
+        count = sum(upper in s and lower in s and usual not in s for s in spines)
+        if lower == "L6":  # seen more often than S1, which many data sets leave out
+            count = sum(upper in s and lower in s for s in spines)
+        shown = sum(upper in s and (usual in s or lower in s) for s in spines) if lower != "L6" else sum(
+            upper in s for s in spines
+        )
+        prior = default[f"{upper}>{lower}"]
+        result[f"{upper}>{lower}"] = (count + _SHRINKAGE * prior) / (shown + _SHRINKAGE)
+    return result
+
+
+def _ends(names: Sequence[str], background: float = 0.3) -> Floats:
+    """Log-weights of a chain's end at each level: seen shares mixed with a uniform one, so that none is ruled out."""
+    seen = np.bincount([LEVELS.index(name) for name in names], minlength=len(LEVELS)) / max(len(names), 1)
+    uniform = 1 / len(LEVELS)
+    return np.asarray(np.log((1 - background) * seen + background * uniform) - np.log(uniform))

@@ -1,0 +1,311 @@
+"""Identification along the chain: which candidate is which vertebra, and how sure that is.
+
+Exact inference over every way to name the candidates (Glocker et al. 2013 choose one per level and reject by relative
+positions; here false, doubled and missing detections, small fields of view, T13, L6 and an absent T12 are part of one
+distribution, and its sums give the probabilities).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from regforest.errors import DataError
+from regforest.spatial import LEVELS, level
+from regforest.vertebrae.chain_inference import ChainGraph, Naming
+from regforest.vertebrae.chain_prior import RARE_ARCS, ChainPrior, default_chain_prior
+from regforest.vertebrae.chain_tables import StepTables, build_tables
+
+__all__ = ["Identification", "identify", "spread_region_scores"]
+
+Floats = NDArray[np.float64]
+
+_RARE = ("T13", "L6")
+_FIELD_MM3 = 3e6  # volume in which the first body may lie: what it costs to begin a chain
+_DOUBLE_MM = 12.0  # candidates closer than this may be marks of one body
+_DOUBLE_MM3 = 2000.0
+_UPSIDE_DOWN = 1e-3  # how often an image lies upside down
+_FLOOR = 1e-4  # share of false detections that no score rules out
+_ALTERNATIVES = 5
+_ANCHOR_MM = 20.0
+_FORCED = 1e4
+_ANCHOR_EVIDENCE = 3.0  # log-odds of the scores against the chain shifted by one
+# levels that name themselves: the ends of the spine, or both sides of a border between regions
+_SELF_NAMING = (("C1",), ("C2",), ("S1",), ("S2",), ("C7", "T1"), ("T12", "L1"), ("T13", "L1"), ("T11", "L1"))
+
+
+@dataclass(frozen=True)
+class Identification:
+    """Names of candidates with their probabilities.
+
+    Attributes
+    ----------
+    levels : tuple of (str or None)
+        Level of each candidate in input order; None for a false or doubled detection.
+    probabilities : ndarray, shape (N,)
+        Probability of what `levels` says about each candidate (of being false for None).
+    alternatives : tuple of (levels, probability)
+        Other namings, best first; each gives some candidate another level than `levels` and the ones before it do.
+        Its probability is that of all namings that agree with it on the candidates that it names.
+    shift_probability : mapping of int to float
+        Probability of the whole chain as named (0), shifted by one level downwards (+1) or upwards (-1).
+    anchored : bool
+        Whether a level that names itself is evidenced in view; if not, "no anchoring level in view".
+    reason : str
+        What is wrong with the input or the answer; empty if nothing.
+    """
+
+    levels: tuple[str | None, ...]
+    probabilities: Floats
+    alternatives: tuple[tuple[tuple[str | None, ...], float], ...] = ()
+    shift_probability: Mapping[int, float] = field(default_factory=lambda: {-1: 0.0, 0: 1.0, 1: 0.0})
+    anchored: bool = False
+    reason: str = ""
+
+
+def spread_region_scores(cervical: ArrayLike, thoracic: ArrayLike, lumbar: ArrayLike) -> Floats:
+    """Spread the scores of regions over their levels, as `identify` wants them.
+
+    Parameters
+    ----------
+    cervical, thoracic, lumbar : array_like, shape (N,)
+        How much each detection looks like a body of the region, each in [0, 1]; they need not sum to 1, and what they
+        leave of 1 speaks for a false detection.
+
+    Returns
+    -------
+    ndarray, shape (N, 28)
+        Natural logarithms. S1 and S2 take a share of the lumbar score, which detectors give them.
+
+    Examples
+    --------
+    >>> scores = spread_region_scores([0.0], [0.9], [0.1])
+    >>> [LEVELS[i] for i in np.flatnonzero(scores[0] == scores[0].max())][:2]
+    ['T1', 'T2']
+    """
+    regions = np.stack([np.asarray(r, dtype=np.float64).ravel() for r in (cervical, thoracic, lumbar)], axis=1)
+    if not (np.isfinite(regions).all() and (regions >= 0).all()):
+        raise DataError("region scores must be finite and not negative")
+    column = ["CTL".find(name[0]) if name[0] != "S" else 2 for name in LEVELS]
+    share = np.array([0.3 if name[0] == "S" else 1.0 for name in LEVELS])
+    total = np.maximum(regions.sum(axis=1, keepdims=True), 1.0)
+    # one density per level whatever the size of its region: a border body does not lean to the smaller region
+    return np.asarray(np.log(np.maximum(regions / total, 1e-6)[:, column] * share / 14))
+
+
+def identify(
+    points_lps_mm: ArrayLike,
+    level_log_scores: ArrayLike,
+    prior: ChainPrior | None = None,
+    *,
+    anchor: Mapping[str, ArrayLike] | None = None,
+) -> Identification:
+    """Name vertebral body candidates along the chain that they form.
+
+    Parameters
+    ----------
+    points_lps_mm : array_like, shape (N, 3)
+        Candidate body centres in LPS mm, in any order; some may be false, doubled or missing.
+    level_log_scores : array_like, shape (N, 28)
+        Natural logarithms of the evidence for each level, columns in the order of `LEVELS`, ``-inf`` for none. What the
+        evidence of a row leaves of 1 speaks for a false detection; rows that sum to more are scaled.
+    prior : ChainPrior, optional
+        Statistics of spines and detections; the shipped ones if not given.
+    anchor : mapping of str to point, optional
+        Levels whose position is known (LPS mm): the nearest candidate within 20 mm gets the name; where there is
+        none the point itself takes part.
+
+    Returns
+    -------
+    Identification
+        Levels in input order, their probabilities, and the runners-up of the whole chain.
+
+    Raises
+    ------
+    DataError
+        If the shapes do not fit, a coordinate is not finite, or a score is NaN or +inf.
+    LevelError
+        If an anchor is not a known level.
+
+    Examples
+    --------
+    >>> points = [[0, 0, 0], [0, -8, -31], [0, -17, -64]]
+    >>> found = identify(points, spread_region_scores([0, 0, 0], [0.9, 0.05, 0], [0.05, 0.9, 0.95]))
+    >>> found.levels
+    ('T12', 'L1', 'L2')
+    """
+    points, scores = _checked(points_lps_mm, level_log_scores)
+    count = len(points)
+    chosen = prior or default_chain_prior()
+    points, scores, forced = _with_anchors(points, scores, anchor or {})
+    order = np.argsort(-points[:, 2], kind="stable")
+    graph = _graph(points[order], _node_log(points, scores, forced, chosen)[order], chosen)
+    total, marginal = graph.marginals()
+    if not len(points) or total < 1e-9:
+        reason = "no detections" if not count else "no detection fits a spine"
+        return Identification((None,) * count, np.ones(count), reason=reason)
+    upright = 1.0 if anchor else _upright(points, scores, chosen, total)
+    classes = _classes(graph, total)
+    best = classes[0][0]
+    inverse = np.argsort(order)
+    named = np.array(best.levels)
+    probability = np.where(named >= 0, marginal[np.arange(len(named)), named], 1 - marginal.sum(axis=1))
+    anchored = bool(anchor) or _is_anchored(named, scores[order])
+    return Identification(
+        levels=_names(best, inverse[:count]),
+        probabilities=np.clip(probability[inverse[:count]] * upright, 0, 1),
+        alternatives=tuple((_names(naming, inverse[:count]), p * upright) for naming, p in classes[1:]),
+        shift_probability={s: _shifted(graph, named, s, total) * upright for s in (-1, 0, 1)},
+        anchored=anchored,
+        reason=_reason(upright, anchored),
+    )
+
+
+def _checked(points_lps_mm: ArrayLike, level_log_scores: ArrayLike) -> tuple[Floats, Floats]:
+    points = np.array(points_lps_mm, dtype=np.float64)
+    scores = np.array(level_log_scores, dtype=np.float64)
+    if points.size == 0:
+        points, scores = points.reshape(0, 3), scores.reshape(0, len(LEVELS)) if scores.size == 0 else scores
+    if points.ndim != 2 or points.shape[1] != 3 or scores.shape != (len(points), len(LEVELS)):
+        raise DataError(
+            f"identification needs points of shape (N, 3) and scores of shape (N, {len(LEVELS)}), "
+            f"got {points.shape} and {scores.shape}"
+        )
+    if not np.isfinite(points).all():
+        raise DataError("identification needs finite coordinates, got NaN or infinity")
+    if np.isnan(scores).any() or (scores == np.inf).any():
+        raise DataError("level scores are natural logarithms: NaN and +infinity have no meaning here")
+    return points, scores
+
+
+def _with_anchors(
+    points: Floats, scores: Floats, anchor: Mapping[str, ArrayLike]
+) -> tuple[Floats, Floats, dict[int, int]]:
+    """Find or add the candidate of each anchor; returns points, scores and candidate -> level index."""
+    forced: dict[int, int] = {}
+    for name, point in anchor.items():
+        column, place = LEVELS.index(level(name).name), np.asarray(point, dtype=np.float64)
+        if place.shape != (3,) or not np.isfinite(place).all():
+            raise DataError(f"anchor {name}: expected three finite coordinates, got {place.tolist()}")
+        distance = np.linalg.norm(points - place, axis=1)
+        if not len(points) or distance.min() > _ANCHOR_MM:
+            points = np.vstack([points, place])
+            scores = np.vstack([scores, np.full(len(LEVELS), -np.log(len(LEVELS)))])
+            distance = np.append(distance, 0.0)
+        if int(distance.argmin()) in forced:
+            raise DataError(f"anchors {name} and {LEVELS[forced[int(distance.argmin())]]} fall on one candidate")
+        forced[int(distance.argmin())] = column
+    return points, scores, forced
+
+
+def _node_log(points: Floats, scores: Floats, forced: Mapping[int, int], prior: ChainPrior) -> Floats:
+    """Log-weight (N, 28) of a candidate having a level, relative to its being false or a double."""
+    peak = np.maximum(scores.max(axis=1, initial=-np.inf), -700)
+    log_sum = peak + np.log(np.maximum(np.exp(scores - peak[:, None]).sum(axis=1), 1e-300))
+    scaled = scores - np.maximum(log_sum, np.log1p(-_FLOOR))[:, None] + np.log1p(-_FLOOR)
+    rest = np.log(np.maximum(1 - np.exp(scaled).sum(axis=1), _FLOOR))
+    false = prior.score_weight * rest + np.log(prior.false_per_mm3)
+    apart = np.linalg.norm(points[:, None] - points[None], axis=2)
+    has_double = (apart < _DOUBLE_MM).sum(axis=1) > 1
+    double = prior.score_weight * scaled.max(axis=1, initial=-np.inf) + np.log(prior.double_probability / _DOUBLE_MM3)
+    unnamed = np.where(has_double, np.logaddexp(false, double), false)
+    node_log = prior.score_weight * scaled - unnamed[:, None]
+    for candidate, column in forced.items():
+        node_log[candidate] = -np.inf
+        node_log[candidate, column] = _FORCED
+    return np.asarray(node_log)
+
+
+@lru_cache(maxsize=8)
+def _tables(prior: ChainPrior) -> StepTables:
+    return build_tables(prior)
+
+
+def _graph(points: Floats, node_log: Floats, prior: ChainPrior) -> ChainGraph:
+    begin = prior.start_log - np.log(_FIELD_MM3)
+    for upper, lower in RARE_ARCS:
+        if lower in _RARE:
+            begin[LEVELS.index(lower)] += np.log(max(prior.rare_probability[f"{upper}>{lower}"], 1e-12))
+    return ChainGraph(points, node_log, begin, prior.end_log, _tables(prior), prior)
+
+
+def _upright(points: Floats, scores: Floats, prior: ChainPrior, total: float) -> float:
+    """Probability that the head is up, against the same candidates upside down."""
+    turned = points * np.array([1.0, 1.0, -1.0])
+    order = np.argsort(-turned[:, 2], kind="stable")
+    other, _ = _graph(turned[order], _node_log(points, scores, {}, prior)[order], prior).marginals()
+    return float(1 / (1 + _UPSIDE_DOWN * np.exp(min(other - total, 600.0))))
+
+
+def _classes(graph: ChainGraph, total: float) -> list[tuple[Naming, float]]:
+    """Best namings that contradict one another, each with the probability of all that agree with it."""
+    kept: list[Naming] = []
+    for naming in graph.best_namings():
+        if any(v >= 0 for v in naming.levels) and all(_contradict(naming, other) for other in kept):
+            kept.append(naming)
+        if len(kept) > _ALTERNATIVES:
+            break
+    masses = [(naming, _mass(graph, np.array(naming.levels), total)) for naming in kept]
+    return sorted(masses, key=lambda item: -item[1])
+
+
+def _contradict(one: Naming, other: Naming) -> bool:
+    return any(a != b and a >= 0 and b >= 0 for a, b in zip(one.levels, other.levels, strict=True))
+
+
+def _mass(graph: ChainGraph, named: NDArray[np.int64], total: float) -> float:
+    allowed = (named[:, None] < 0) | (named[:, None] == np.arange(len(LEVELS)))
+    return _exp(graph.log_sum(allowed) - total)
+
+
+def _shifted(graph: ChainGraph, named: NDArray[np.int64], shift: int, total: float) -> float:
+    """Probability that the candidates named are all `shift` levels lower than named (or false)."""
+    if shift == 0:
+        return _mass(graph, named, total)
+    allowed = np.ones((len(named), len(LEVELS)), dtype=bool)
+    for candidate in np.flatnonzero(named >= 0):
+        allowed[candidate] = False
+        allowed[candidate, _neighbours(int(named[candidate]), shift)] = True
+    return _exp(graph.log_sum(allowed) - total)
+
+
+def _neighbours(column: int, shift: int) -> list[int]:
+    """Levels one further down (+1) or up (-1): two where the next one is transitional."""
+    near = [column + shift, column + 2 * shift]
+    found = [k for k in near if 0 <= k < len(LEVELS)]
+    return found if found and LEVELS[found[0]] in _RARE else found[:1]
+
+
+def _exp(log: float) -> float:
+    return float(np.exp(min(log, 0.0)))
+
+
+def _is_anchored(named: NDArray[np.int64], scores: Floats) -> bool:
+    """Whether a self-naming level is in view and the scores speak against the chain shifted by one."""
+    seen = {LEVELS[v] for v in named if v >= 0}
+    if not any(seen.issuperset(group) for group in _SELF_NAMING):
+        return False
+    rows = np.flatnonzero(named >= 0)
+    finite = np.maximum(scores, -20.0)
+    own = finite[rows, named[rows]].sum()
+    for shift in (-1, 1):
+        columns = [_neighbours(int(v), shift) for v in named[rows]]
+        other = sum(max((finite[r, c] for c in found), default=-20.0) for r, found in zip(rows, columns, strict=True))
+        other_levels = max((len(found) for found in columns), default=0)
+        if other_levels and own - other < _ANCHOR_EVIDENCE:
+            return False
+    return True
+
+
+def _reason(upright: float, anchored: bool) -> str:
+    if upright < 0.5:
+        return "the chain fits better upside down: check the image's orientation"
+    return "" if anchored else "no anchoring level in view"
+
+
+def _names(naming: Naming, rows: NDArray[np.int64]) -> tuple[str | None, ...]:
+    return tuple(LEVELS[naming.levels[row]] if naming.levels[row] >= 0 else None for row in rows)

@@ -1,0 +1,117 @@
+"""The whole method on a toy spine: bright balls of three sizes in a row."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from regforest.errors import DataError, ModelError
+from regforest.spatial import AnnotatedScan, Grid, Landmarks, Volume
+from regforest.vertebrae import VertebraLocalizer, VertebraSettings
+from regforest.vertebrae.sampling import SamplingSettings
+
+SETTINGS = VertebraSettings(
+    spacing_mm=4.0,
+    features=150,
+    trees=8,
+    max_depth=12,
+    sampling=SamplingSettings(per_vertebra=120, background_per_vertebra=100),
+)
+
+
+def toy_scan(seed):
+    """L1 to L5 as balls in fat, with a wide sacrum below and a dark lung above."""
+    rng = np.random.default_rng(seed)
+    grid = Grid.from_parts((64, 30, 30), (4, 4, 4), rng.uniform(-300, 300, 3))
+    top = grid.index_to_lps([15, 15, 50])
+    spine = Landmarks({f"L{i + 1}": top + [0, -1.0 * i, -35.0 * i] + rng.normal(0, 1, 3) for i in range(5)})
+    z, y, x = np.indices(grid.shape_zyx)
+    points = grid.index_to_lps(np.stack([x, y, z], axis=-1))
+    hu = rng.normal(-100, 20, grid.shape_zyx)
+    hu[points[..., 2] > top[2] + 25] -= 700
+    hu[points[..., 2] < spine["L5"][2] - 22] += 400
+    for centre in spine.values():
+        hu[np.linalg.norm((points - centre) / [17, 15, 13], axis=-1) < 1] = 250
+    return AnnotatedScan(str(seed), str(seed), {"image": Volume(hu.astype(np.int16), grid)}, spine)
+
+
+@pytest.fixture(scope="module")
+def localizer():
+    return VertebraLocalizer(SETTINGS, seed=1).fit(toy_scan(i) for i in range(6))
+
+
+def errors_mm(found, scan):
+    return [np.linalg.norm(found[name] - scan.landmarks[name]) for name in scan.landmarks]
+
+
+def test_a_toy_spine_is_found_and_named(localizer):
+    scan = toy_scan(100)
+    answer = localizer.localize(scan.image)
+    assert list(answer.landmarks) == list(scan.landmarks)
+    assert max(errors_mm(answer.landmarks, scan)) < 4
+    assert answer.shift_probability[0] > 0.5
+
+
+def test_all_48_axis_orders_give_the_same_landmarks(localizer):
+    scan = toy_scan(101)
+    expected = localizer.locate(scan.image)
+    for axes, flips in itertools.product(itertools.permutations(range(3)), itertools.product((1, -1), repeat=3)):
+        found = localizer.locate(reordered(scan.image, axes, flips))
+        assert list(found) == list(expected)
+        np.testing.assert_allclose(found.points_lps_mm, expected.points_lps_mm, atol=1e-6)
+
+
+def reordered(volume, axes, flips):
+    # new axis i (x, y, z) runs along old axis axes[i], backwards where flips[i] < 0
+    old = volume.grid
+    step, start = np.zeros((3, 3)), np.zeros(3)
+    for i, (axis, flip) in enumerate(zip(axes, flips, strict=True)):
+        step[axis, i] = flip
+        start[axis] = 0 if flip > 0 else old.size_xyz[axis] - 1
+    index = np.eye(4)
+    index[:3, :3], index[:3, 3] = step, start
+    voxels = volume.voxels.transpose([2 - axes[2 - i] for i in range(3)])
+    voxels = np.flip(voxels, [2 - i for i in range(3) if flips[i] < 0])
+    return Volume(voxels, Grid(voxels.shape, old.matrix @ index))
+
+
+def test_the_number_of_jobs_changes_nothing(localizer):
+    again = VertebraLocalizer(SETTINGS, seed=1).fit((toy_scan(i) for i in range(6)), n_jobs=2)
+    scan = toy_scan(102)
+    one, two = localizer.localize(scan.image), again.localize(scan.image, n_jobs=2)
+    assert one.landmarks == two.landmarks
+    assert one.probabilities == two.probabilities
+
+
+def test_a_saved_model_gives_the_same_answer(localizer, tmp_path):
+    localizer.save(tmp_path / "model.rfm")
+    again = VertebraLocalizer.load(tmp_path / "model.rfm")
+    scan = toy_scan(103)
+    assert again.settings == localizer.settings
+    assert again.localize(scan.image) == localizer.localize(scan.image)
+
+
+def test_a_file_that_is_no_model_is_refused(tmp_path):
+    path = tmp_path / "model.rfm"
+    path.write_bytes(b"no model")
+    with pytest.raises(ModelError, match=r"model\.rfm"):
+        VertebraLocalizer.load(path)
+
+
+def test_an_image_of_one_value_is_empty_with_the_reason(localizer):
+    image = toy_scan(0).image
+    answer = localizer.localize(Volume(np.zeros_like(image.voxels), image.grid))
+    assert answer.status == "empty"
+    assert "one value" in answer.reason
+
+
+def test_an_image_without_a_spine_is_never_confident(localizer):
+    image = toy_scan(0).image
+    noise = np.random.default_rng(0).normal(-100, 20, image.grid.shape_zyx).astype(np.int16)
+    answer = localizer.localize(Volume(noise, image.grid))
+    assert answer.status != "ok"
+
+
+def test_training_without_scans_is_an_error():
+    with pytest.raises(DataError, match="at least one annotated scan"):
+        VertebraLocalizer(SETTINGS).fit([])

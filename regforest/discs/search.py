@@ -1,0 +1,166 @@
+"""Where the structures are: the joint displacement estimate over the whole volume, then around each centre."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regforest.discs.displacement import estimate_displacements, nearest_rows, neighbour_weights
+from regforest.discs.patches import PatchReader, Projection
+from regforest.discs.settings import DiscSettings, JointSettings
+from regforest.discs.training import TrainingRecord
+from regforest.discs.views import View
+from regforest.discs.voting import VoteMap
+
+__all__ = ["CoarseModel", "FineModel"]
+
+FloatArray = NDArray[np.float64]
+Features = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class CoarseModel:
+    """Training patches of whole volumes.
+
+    Attributes
+    ----------
+    projection : Projection
+        Of patch features.
+    rows : ndarray of float32, shape (T, K)
+        Projected features.
+    offsets_mm : ndarray of float32, shape (T, S, 3)
+        Displacement from each training patch to each structure; NaN where its scan does not show it.
+    """
+
+    projection: Projection
+    rows: Features
+    offsets_mm: Features
+
+    @classmethod
+    def fit(
+        cls, records: Sequence[TrainingRecord], names: Sequence[str], settings: DiscSettings, seed: int
+    ) -> CoarseModel:
+        """Gather the patches of all records."""
+        features = np.concatenate([record.coarse_features for record in records])
+        offsets = np.concatenate([_named(record, names) for record in records])
+        projection = Projection.fit(_sample(features, seed), settings.coarse_patch.components)
+        return cls(projection, projection(features), offsets)
+
+    def votes(self, view: View, settings: DiscSettings) -> list[VoteMap]:
+        """Votes of all patches of a coarse view for each structure, in view millimetres."""
+        points = _lattice(view, settings.coarse_grid_mm)
+        features = self.projection(PatchReader(view, settings.coarse_patch)(points))
+        squared, index = nearest_rows(features, self.rows, settings.coarse_joint.neighbours)
+        weights = neighbour_weights(squared)
+        maps = []
+        for s in range(self.offsets_mm.shape[1]):
+            offsets = self.offsets_mm[index, s]
+            reach = np.linalg.norm(offsets, axis=-1) <= settings.coarse_reach_mm  # False for NaN
+            away, presence = estimate_displacements(
+                points, features, np.where(reach[..., None], offsets, 0.0), weights * reach,
+                _coupled(settings.coarse_joint, settings),
+            )  # fmt: skip
+            voted = np.isfinite(away[:, 0])
+            maps.append(VoteMap((points + away)[voted], presence[voted], settings.coarse_vote_mm))
+        return maps
+
+
+@dataclass(frozen=True, eq=False)
+class FineModel:
+    """Training patches of the structures' own views.
+
+    Attributes
+    ----------
+    projection : Projection
+        Of patch features.
+    rows : ndarray of float32, shape (T, K + 1)
+        Projected features and the weighted level.
+    offsets_mm : ndarray of float32, shape (T, 3)
+        Displacement to the structure's centre.
+    """
+
+    projection: Projection
+    rows: Features
+    offsets_mm: Features
+
+    @classmethod
+    def fit(
+        cls, records: Sequence[TrainingRecord], names: Sequence[str], settings: DiscSettings, seed: int
+    ) -> FineModel:
+        """Gather the patches of all records; structures help each other as far as they look alike."""
+        features = np.concatenate([record.fine_features for record in records])
+        level = [
+            np.array([list(names).index(n) for n in record.structures])[record.fine_structure] for record in records
+        ]
+        projection = Projection.fit(_sample(features, seed), settings.fine_patch.components)
+        rows = _with_level(projection(features), np.concatenate(level), settings)
+        return cls(projection, rows, np.concatenate([record.fine_offsets for record in records]))
+
+    def centre(
+        self, view: View, structure: int, settings: DiscSettings, rng: np.random.Generator
+    ) -> tuple[FloatArray, float]:
+        """Voted centre of one structure in its own view, and the share of patches that agree on it.
+
+        Returns
+        -------
+        centre_mm : ndarray, shape (3,)
+            In view millimetres.
+        agreement : float
+            Density at the centre / number of patches.
+        """
+        middle = view.extent_mm / 2
+        points = middle + _ball(rng, settings.fine_patches, settings.fine_radius_mm)
+        projected = self.projection(PatchReader(view, settings.fine_patch)(points))
+        level = np.full(len(points), structure)
+        squared, index = nearest_rows(
+            _with_level(projected, level, settings), self.rows, settings.fine_joint.neighbours
+        )
+        away, presence = estimate_displacements(
+            points, projected, self.offsets_mm[index], neighbour_weights(squared),
+            _coupled(settings.fine_joint, settings),
+        )  # fmt: skip
+        votes = VoteMap(points + away, presence, settings.fine_vote_mm)
+        best, density = votes.modes(1)
+        return best[0], float(density[0]) / len(points)
+
+
+def _coupled(joint: JointSettings, settings: DiscSettings) -> JointSettings:
+    """Return the weights of the joint estimate, without coupling for the kNN ablation."""
+    if settings.method == "knn":
+        return JointSettings(joint.neighbours, joint.data_weight, 0.0, 0.0, joint.link_mm)
+    return joint
+
+
+def _named(record: TrainingRecord, names: Sequence[str]) -> Features:
+    offsets = np.full((len(record.coarse_offsets), len(names), 3), np.nan, np.float32)
+    offsets[:, [list(names).index(name) for name in record.structures]] = record.coarse_offsets
+    return offsets
+
+
+def _sample(features: Features, seed: int, count: int = 20_000) -> Features:
+    rng = np.random.default_rng([seed, 3])
+    return features[rng.choice(len(features), size=min(count, len(features)), replace=False)]
+
+
+def _with_level(projected: Features, level: NDArray[np.int64], settings: DiscSettings) -> Features:
+    return np.concatenate([projected, (settings.level_distance * level)[:, None]], axis=1, dtype=np.float32)
+
+
+def _lattice(view: View, step_mm: float) -> FloatArray:
+    """Points every `step_mm`, centred in the view, shape (N, 3)."""
+    axes = []
+    for extent in view.extent_mm:
+        count = int(extent // step_mm) + 1
+        axes.append((extent - (count - 1) * step_mm) / 2 + step_mm * np.arange(count))
+    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+
+
+def _ball(rng: np.random.Generator, count: int, radius: float) -> FloatArray:
+    directions = rng.standard_normal((count, 3))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    return np.asarray(directions * (radius * rng.uniform(0, 1, (count, 1)) ** (1 / 2)))
+
+

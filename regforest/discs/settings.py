@@ -1,0 +1,158 @@
+"""Every number of the method, with its unit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+__all__ = ["DiscSettings", "JointSettings", "PatchSettings"]
+
+
+@dataclass(frozen=True)
+class PatchSettings:
+    """What a patch looks at.
+
+    Attributes
+    ----------
+    sizes_mm : tuple of float
+        Edge lengths of the cubes around a point, one per scale.
+    divisions : int
+        Each cube is divided into divisions^3 blocks.
+    components : int
+        Principal components that are kept of the block means and deviations.
+    """
+
+    sizes_mm: tuple[float, ...]
+    divisions: int = 4
+    components: int = 32
+
+
+@dataclass(frozen=True)
+class JointSettings:
+    """Weights of the joint estimate (`solve_joint`).
+
+    Attributes
+    ----------
+    neighbours : int
+        Training patches that each test patch listens to (k).
+    data_weight : float
+        Trust in the training outputs (a).
+    affinity_weight : float
+        Agreement of test patches that look alike (the w term).
+    geometry_weight : float
+        Agreement of test patches that lie side by side (b); 0 together with `affinity_weight` is plain kNN.
+    link_mm : float
+        Test patches at most this far apart are linked by geometry.
+    """
+
+    neighbours: int = 24
+    data_weight: float = 1.0
+    affinity_weight: float = 0.02
+    geometry_weight: float = 0.1
+    link_mm: float = 12.0
+
+
+@dataclass(frozen=True)
+class DiscSettings:
+    """Settings of `DiscLocalizer`; lengths in millimetres.
+
+    Attributes
+    ----------
+    method : {"data-driven", "knn"}
+        ``"knn"`` drops both coupling terms of the joint estimate: every patch stands alone.
+    coarse_spacing_mm, label_spacing_mm : float
+        Working grids of the search (coarse and fine) and of the segmentation.
+    normalise_mm : float
+        Radius over which brightness and contrast are levelled (receive coils make the image uneven).
+    coarse_patch, fine_patch, label_patch : PatchSettings
+        Patches of the three steps.
+    coarse_joint, fine_joint, label_joint : JointSettings
+        Joint estimates of the three steps.
+    coarse_grid_mm : float
+        Distance of the test patches in the whole volume.
+    coarse_patches : int
+        Training patches per view of a scan.
+    coarse_reach_mm : float
+        A patch votes for a structure whose centre is at most this far away.
+    coarse_vote_mm, fine_vote_mm : float
+        Standard deviation of the kernel that collects votes.
+    turns_deg, scales : tuple of float
+        Training views are turned in the sagittal plane and scaled by these; every one is also mirrored.
+    modes : int
+        Candidates per structure that enter the chain.
+    step_floor_mm : float
+        Added (squared) to the variance of the step between neighbours: training patients are few.
+    absent_log_score : float
+        Log-score of a structure at either end of the chain that is not in the image.
+    fine_radius_mm, fine_patches : float, int
+        Patches per structure of the fine step, drawn within this radius.
+    level_distance : float
+        How unlike two patches are for each level between their structures, in standard deviations of a feature.
+    label_margin_mm : float
+        Training voxels are drawn within this distance of the structure's border.
+    label_patches : int
+        Training voxels per structure and view.
+    label_position_weight : float
+        Feature units per millimetre of distance in the structure's own frame.
+    label_search_mm : float
+        Training voxels further than this from the same place are not searched.
+    passes : int
+        Segmentation passes; after each the structure is re-localized at the centroid of its mask.
+    """
+
+    method: str = "data-driven"
+    coarse_spacing_mm: float = 2.0
+    label_spacing_mm: float = 1.0
+    normalise_mm: float = 20.0
+    coarse_patch: PatchSettings = PatchSettings((32.0, 64.0, 128.0), 4, 48)
+    fine_patch: PatchSettings = PatchSettings((16.0, 40.0), 4, 40)
+    label_patch: PatchSettings = PatchSettings((5.0, 15.0, 30.0), 5, 32)
+    coarse_joint: JointSettings = JointSettings(30, 1.0, 0.02, 0.1, 12.0)
+    fine_joint: JointSettings = JointSettings(20, 1.0, 0.02, 0.1, 6.0)
+    label_joint: JointSettings = JointSettings(20, 1.0, 0.0, 0.5, 1.0)
+    coarse_grid_mm: float = 10.0
+    coarse_patches: int = 700
+    coarse_reach_mm: float = 34.0
+    coarse_vote_mm: float = 5.0
+    fine_vote_mm: float = 2.5
+    turns_deg: tuple[float, ...] = (0.0, -10.0, 10.0)
+    scales: tuple[float, ...] = (1.0, 0.9, 1.1)
+    modes: int = 8
+    step_floor_mm: float = 4.0
+    absent_log_score: float = -5.0
+    fine_radius_mm: float = 24.0
+    fine_patches: int = 500
+    level_distance: float = 0.5
+    label_margin_mm: float = 7.0
+    label_patches: int = 2500
+    label_position_weight: float = 0.3
+    label_search_mm: float = 5.0
+    passes: int = 2
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {item.name: _plain(getattr(self, item.name)) for item in fields(self)}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> DiscSettings:
+        """Rebuild the settings that `to_json` wrote."""
+        kinds: dict[str, Any] = {"patch": PatchSettings, "joint": JointSettings}
+        made: dict[str, Any] = {}
+        for name, value in values.items():
+            kind = kinds.get(name.rpartition("_")[2])
+            if kind is not None and isinstance(value, Mapping):
+                made[name] = kind(**{key: _frozen(item) for key, item in value.items()})
+            else:
+                made[name] = _frozen(value)
+        return cls(**made)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (PatchSettings, JointSettings)):
+        return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,96 @@
+"""Open a data set whatever its layout."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from regforest.datasets.case import Dataset
+from regforest.errors import FileError, UsageError
+
+__all__ = ["LAYOUTS", "detect_layout", "open_dataset"]
+
+LAYOUTS: tuple[str, ...] = ("spine-ct", "ivdm3seg", "labelled-folder")
+"""Layouts that can be named; ``"auto"`` looks at the files."""
+
+_MAX_DEPTH = 4
+_LABELLED = re.compile(r"(labels\.(nii|nii\.gz|mha|mhd|nrrd)|landmarks\.json)", re.IGNORECASE)
+_SPINE_CT = re.compile(r"\d+\.lml", re.IGNORECASE)
+_IVDM = re.compile(r"(\d\d|[a-z]\d)[_-](fat|inn|opp|wat|labels)\.nii(\.gz)?", re.IGNORECASE)
+
+
+def open_dataset(path: str | Path, layout: str = "auto") -> Dataset:
+    """Open a folder as a data set; images are not read yet.
+
+    Parameters
+    ----------
+    path : str or Path
+        The data set's folder.
+    layout : {"auto", "spine-ct", "ivdm3seg", "labelled-folder"}
+        How it is organised; ``"auto"`` tells it from the file names.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    UsageError
+        If the layout's name is unknown.
+    FileError
+        If the folder is missing or holds no case of the layout.
+    """
+    root = Path(path)
+    if not root.is_dir():
+        found = "a file" if root.is_file() else "nothing"
+        raise FileError(root, "the folder of a data set", found, "check the path")
+    if layout == "auto":
+        layout = detect_layout(root)
+    if layout == "spine-ct":
+        from regforest.datasets.spine_ct import open_spine_ct
+
+        return open_spine_ct(root)
+    if layout == "ivdm3seg":
+        from regforest.datasets.ivdm3seg import open_ivdm3seg
+
+        return open_ivdm3seg(root)
+    if layout == "labelled-folder":
+        from regforest.datasets.labelled_folder import open_labelled_folder
+
+        return open_labelled_folder(root)
+    near = difflib.get_close_matches(layout, LAYOUTS, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise UsageError(f"unknown layout {layout!r}: expected auto, {', '.join(LAYOUTS)}{hint}")
+
+
+def detect_layout(root: Path) -> str:
+    """Tell the layout from file names, the nearest to `root` first; raises `FileError` if none fits."""
+    for names in _names_by_depth(root):
+        for layout, pattern in (("labelled-folder", _LABELLED), ("ivdm3seg", _IVDM), ("spine-ct", _SPINE_CT)):
+            if any(pattern.fullmatch(name) for name in names):
+                return layout
+    expected = (
+        "<id>.lml (spine-ct), NN_fat.nii (ivdm3seg) or <case>/labels.nii.gz or landmarks.json (labelled-folder)"
+    )
+    raise FileError(root, expected, "none of them", "check the path or name the --layout")
+
+
+def _names_by_depth(root: Path) -> Iterator[list[str]]:
+    """File names in the folder, then in all its sub-folders, and so on; links to folders are followed once."""
+    folders, seen = [root], {root.resolve()}
+    for _ in range(_MAX_DEPTH + 1):
+        names: list[str] = []
+        deeper: list[Path] = []
+        for folder in folders:
+            try:
+                entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+            except OSError:
+                continue  # a folder without rights says nothing about the layout; opening it will report it
+            names += [entry.name for entry in entries if entry.is_file()]
+            deeper += [Path(entry.path) for entry in entries if entry.is_dir() and entry.name[0] != "."]
+        yield names
+        folders = [folder for folder in deeper if folder.resolve() not in seen]
+        seen.update(folder.resolve() for folder in folders)

@@ -1,1 +1,28 @@
-"""To be written."""
+"""Judging results: landmarks, masks, confidence intervals, and what others have published."""
+
+from regforest.evaluation.bootstrap import PatientBootstrap
+from regforest.evaluation.localization import DEFINITIONS, LevelRow, evaluate_case, summarize
+from regforest.evaluation.overlap import (
+    StructureRow,
+    compare_masks,
+    divide_among,
+    evaluate_structures,
+    summarize_structures,
+)
+from regforest.evaluation.published import PUBLISHED_STRUCTURES, PUBLISHED_VERTEBRAE, Published
+
+__all__ = [
+    "DEFINITIONS",
+    "PUBLISHED_STRUCTURES",
+    "PUBLISHED_VERTEBRAE",
+    "LevelRow",
+    "PatientBootstrap",
+    "Published",
+    "StructureRow",
+    "compare_masks",
+    "divide_among",
+    "evaluate_case",
+    "evaluate_structures",
+    "summarize",
+    "summarize_structures",
+]

@@ -1,0 +1,1 @@
+"""The papers' experiments, each as one command: ``python -m experiments.<name>``."""

@@ -1,0 +1,162 @@
+"""From stored cases to the files of a finished run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from experiments.outputs import RunFolder
+from regforest.report import write_page
+
+if TYPE_CHECKING:
+    from experiments.runner import Plan
+
+__all__ = ["write_results"]
+
+_FAILURE_COLUMNS = ("case", "stage", "error")
+
+
+def write_results(
+    plan: Plan, folder: RunFolder, failures: Sequence[Mapping[str, str]], seconds: float
+) -> dict[str, Any]:
+    """Write tables, page and summary.json of a run, and return the summary.
+
+    Only stored cases are read, so that a resumed run ends like an unbroken one.
+    """
+    main, *others = plan.options.methods
+    cases = _stored(plan, folder, main)
+    summary = _summary(plan, cases, {name: _stored(plan, folder, name) for name in others}, failures, seconds)
+    _write_tables(plan, folder, cases)
+    folder.write_csv("failures.csv", failures, _FAILURE_COLUMNS)
+    _write_report(plan, folder, summary, cases, failures)
+    folder.write_json("summary.json", summary)
+    return summary
+
+
+def _stored(plan: Plan, folder: RunFolder, method: str) -> list[dict[str, Any]]:
+    found = (folder.stored_case(method, case) for fold in plan.folds for case in fold.test)
+    return sorted((case for case in found if case is not None), key=lambda case: str(case["case"]))
+
+
+def _rows(cases: Sequence[Mapping[str, Any]], key: str = "rows") -> list[dict[str, Any]]:
+    return list(chain.from_iterable(case.get(key, ()) for case in cases))
+
+
+def _summary(
+    plan: Plan,
+    cases: Sequence[Mapping[str, Any]],
+    others: Mapping[str, Sequence[Mapping[str, Any]]],
+    failures: Sequence[Mapping[str, str]],
+    seconds: float,
+) -> dict[str, Any]:
+    task, options = plan.experiment.task, plan.options
+    folds = []
+    for fold in plan.folds:
+        tested = [case for case in cases if case["fold"] == fold.name]
+        part = task.summarize(_rows(tested), options.seed)
+        for key in ("structures", "floor"):
+            part.pop(key, None)
+        counts = {"train": len(fold.train), "test": len(fold.test), "cases": len(tested)}
+        folds.append({"name": fold.name, **counts, **part})
+    return {
+        "experiment": plan.experiment.name,
+        "dataset": plan.dataset.name,
+        "method": options.methods[0],
+        "definition": options.definition,
+        "cases": len(cases),
+        "failed": len({row["case"] for row in failures}),
+        "seconds": round(seconds, 2),
+        **task.summarize(_rows(cases), options.seed),
+        "folds": folds,
+        "methods": {
+            name: {"cases": len(done), **task.summarize(_rows(done), options.seed)} for name, done in others.items()
+        },
+        "published": [*_judged(plan, cases), *task.published()],
+        "notes": plan.notes,
+    }
+
+
+def _judged(plan: Plan, cases: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the files of ``--published``, judged like the run itself."""
+    if plan.options.published is None:
+        return []
+    part = plan.experiment.task.summarize(_rows(cases, "published_rows"), plan.options.seed)
+    return [
+        {
+            "name": plan.options.published.resolve().name,
+            "verified": True,
+            "judged": True,
+            "source": "landmark files judged by the same evaluator",
+            "data": plan.dataset.name,
+            "note": "",
+            "cases": len(cases),
+            "cases_without_file": sum(case["case"] not in plan.published for case in cases),
+            **part,
+        }
+    ]
+
+
+def _write_tables(plan: Plan, folder: RunFolder, cases: Sequence[Mapping[str, Any]]) -> None:
+    task = plan.experiment.task
+    head = ("case", "patient", "fold")
+    per_case, per_level = [], []
+    for case in cases:
+        which = {key: case[key] for key in head}
+        verdict = {"status": case["status"], "seconds": case["seconds"]}
+        per_case.append({**which, **task.case_row(case["rows"]), **verdict})
+        located = {entry["level"]: entry for entry in case["levels"]}
+        for row in task.level_rows(case["rows"]):
+            name = row.get("level", row.get("structure"))
+            points = {
+                **_coordinates("annotated", case["annotated"][name]),
+                **_coordinates("predicted", located.get(name, {}).get("point")),
+                **{key: located.get(name, {}).get(key) for key in ("score", "probability")},
+            }
+            per_level.append({**which, **row, **points})
+    folder.write_csv("per_case.csv", per_case, head)
+    folder.write_csv(task.table_file, per_level, head)
+
+
+def _coordinates(whose: str, point: Sequence[float] | None) -> dict[str, float | None]:
+    values = [None] * 3 if point is None else [round(value, 3) for value in point]
+    return {f"{whose}_{axis}_mm": value for axis, value in zip("xyz", values, strict=True)}
+
+
+def _write_report(
+    plan: Plan,
+    folder: RunFolder,
+    summary: Mapping[str, Any],
+    cases: Sequence[Mapping[str, Any]],
+    failures: Sequence[Mapping[str, str]],
+) -> None:
+    task, dataset, options = plan.experiment.task, plan.dataset, plan.options
+    cards = sorted(
+        (task.card(case, _picture(folder, str(case["case"])) if options.pictures else None) for case in cases),
+        key=lambda pair: (-pair[0], pair[1].name),
+    )
+    facts = {
+        "data": f"{dataset.name} ({dataset.layout})",
+        "terms": dataset.terms,
+        "citation": dataset.citation,
+        "notes": "; ".join(plan.notes),
+        "command": " ".join(options.command),
+        "seed": str(options.seed),
+        "settings, versions, times": "manifest.json beside this page",
+    }
+    tables = [("Result beside the published ones", task.table(summary)), *task.more_tables(summary)]
+    write_page(
+        folder.root / "report.html",
+        f"{summary['experiment']}: {dataset.name}",
+        lead=task.table(summary).title,
+        tables=tables,
+        charts=task.charts(_rows(cases)) if cases else [],
+        cards=[card for _, card in cards],
+        failures=failures,
+        facts=facts,
+    )
+
+
+def _picture(folder: RunFolder, case: str) -> bytes | None:
+    file = folder.picture_file(case)
+    return file.read_bytes() if file.exists() else None

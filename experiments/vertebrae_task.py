@@ -1,0 +1,143 @@
+"""Judging located vertebrae: rows, summary and tables of the CT experiment."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from experiments.protocol import Outcome
+from regforest.evaluation import PUBLISHED_VERTEBRAE, LevelRow, evaluate_case, summarize
+from regforest.evaluation.numbers import defined, spread
+from regforest.evaluation.published import TWO_FOLD_DATA, UNVERIFIED_NOTE
+from regforest.report import Card, Table
+from regforest.report.charts import rate_chart, spread_chart
+from regforest.report.tables import number, percent
+from regforest.spatial import AnnotatedScan
+
+__all__ = ["VertebraeTask"]
+
+Row = Mapping[str, Any]
+_SHOWN_REGIONS = ("all", "cervical", "thoracic", "lumbar")
+_COLUMNS = ("median", "mean", "std", "id. rate")
+
+
+class VertebraeTask:
+    """Localization error and identification rate by region."""
+
+    table_file = "per_vertebra.csv"
+
+    def judge(self, scan: AnnotatedScan, outcome: Outcome, definition: str) -> list[dict[str, Any]]:
+        """Return one JSON-ready row for each level that is annotated or predicted."""
+        found, truth = outcome.localization.landmarks, scan.landmarks
+        rows = evaluate_case(found, truth, definition, case=scan.name, patient=scan.patient)
+        return [{**dataclasses.asdict(row), "error_mm": defined(row.error_mm)} for row in rows]
+
+    def summarize(self, rows: Sequence[Row], seed: int) -> dict[str, Any]:
+        """Return ``{"regions": ...}``."""
+        return {"regions": summarize([_level_row(row) for row in rows], seed=seed)}
+
+    def case_row(self, rows: Sequence[Row]) -> dict[str, Any]:
+        """Return counts, identification rate and errors of one case."""
+        annotated = [row for row in rows if row["annotated"]]
+        errors = spread([row["error_mm"] for row in annotated if row["predicted"]])
+        identified = sum(row["identified"] for row in annotated)
+        return {
+            "annotated": len(annotated),
+            "predicted": sum(row["predicted"] for row in rows),
+            "identified": identified,
+            "identification_rate": identified / len(annotated) if annotated else None,
+            "median_mm": errors["median"],
+            "mean_mm": errors["mean"],
+            "max_mm": errors["max"],
+            "missed": sum(not row["predicted"] for row in annotated),
+            "false_alarms": " ".join(row["level"] for row in rows if not row["annotated"]),
+        }
+
+    def level_rows(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
+        """Return the annotated levels: false alarms are counted in per_case.csv."""
+        keys = ("level", "region", "predicted", "identified", "error_mm")
+        return [{key: row[key] for key in keys} for row in rows if row["annotated"]]
+
+    def published(self) -> list[dict[str, Any]]:
+        """Return the published tables, those of the same protocol first."""
+        return [row.to_json() for row in PUBLISHED_VERTEBRAE]
+
+    def table(self, summary: Row) -> Table:
+        """Return the run beside other methods, judged results and the paper's columns."""
+        columns = [(f"this run: {summary['method']}", summary["regions"])]
+        columns += [(name, part["regions"]) for name, part in summary["methods"].items()]
+        marked = False
+        for entry in summary["published"]:
+            if entry.get("judged") or entry["data"] == TWO_FOLD_DATA:
+                marked |= not entry["verified"]
+                columns.append((entry["name"] + ("" if entry["verified"] else " *"), entry["regions"]))
+        rows = [
+            (region, [_cells(regions.get(region, {})) for _, regions in columns]) for region in _SHOWN_REGIONS
+        ]
+        counts = f"{summary['cases']} scans, {len(summary['folds'])} folds"
+        title = (
+            f"{summary['experiment']}: {summary['dataset']}, {counts}; "
+            f"localization error in mm, identified = {summary['definition']} within 20 mm"
+        )
+        notes = [*_remarks(summary["regions"]), f"Published columns: {TWO_FOLD_DATA}."]
+        notes += [f"* {UNVERIFIED_NOTE}"] if marked else []
+        return Table(title, [(name, _COLUMNS) for name, _ in columns], rows, notes)
+
+    def more_tables(self, summary: Row) -> list[tuple[str, Table]]:
+        """Return published results on other data and protocols, for orientation."""
+        others = [e for e in summary["published"] if not e.get("judged") and e["data"] != TWO_FOLD_DATA]
+        rows = [
+            (f"{e['name']}{'' if e['verified'] else ' *'}: {e['data']}", [_cells(e["regions"]["all"])])
+            for e in others
+        ]
+        table = Table("", [("all", _COLUMNS)], rows, [f"* {UNVERIFIED_NOTE}"])
+        return [("Published on other data, for orientation", table)]
+
+    def charts(self, rows: Sequence[Row]) -> list[tuple[str, str]]:
+        """Return error and identification for each level."""
+        annotated = [row for row in rows if row["annotated"]]
+        levels = sorted({row["level"] for row in annotated})
+        errors = {
+            name: [row["error_mm"] for row in annotated if row["level"] == name and row["predicted"]]
+            for name in levels
+        }
+        hits = {name: [row["identified"] for row in annotated if row["level"] == name] for name in levels}
+        return [
+            ("Localization error by level (mm)", spread_chart(errors, "mm")),
+            ("Identified by level (%)", rate_chart({name: (sum(h), len(h)) for name, h in hits.items()})),
+        ]
+
+    def card(self, case: Row, picture: bytes | None) -> tuple[float, Card]:
+        """Return how bad a case is, and its card."""
+        row = self.case_row(case["rows"])
+        rate = row["identification_rate"] or 0.0
+        facts = [
+            f"identified {row['identified']} of {row['annotated']}",
+            f"mean error {number(row['mean_mm'])} mm, largest {number(row['max_mm'])} mm",
+        ]
+        facts += [f"missed {row['missed']}"] if row["missed"] else []
+        facts += [f"not annotated: {row['false_alarms']}"] if row["false_alarms"] else []
+        badness = (1 - rate) * 1000 + (row["mean_mm"] or 0.0)
+        return badness, Card(case["case"], facts, case["status"], case["reason"], picture)
+
+
+def _level_row(row: Row) -> LevelRow:
+    error = row["error_mm"]
+    return LevelRow(**{**row, "error_mm": float("nan") if error is None else error})
+
+
+def _cells(region: Row) -> list[str]:
+    errors = [number(region.get(key)) for key in ("median_mm", "mean_mm", "std_mm")]
+    return [*errors, percent(region.get("identification_rate"))]
+
+
+def _remarks(regions: Row) -> list[str]:
+    intervals = [
+        f"{name} {100 * region['interval'][0]:.0f}-{100 * region['interval'][1]:.0f} %"
+        for name, region in regions.items()
+        if name in _SHOWN_REGIONS and region["interval"]
+    ]
+    every = regions["all"]
+    lines = [f"Missed {every['missed']} of {every['annotated']} annotated; false alarms {every['false_alarms']}."]
+    return lines + ([f"95 % interval of the id. rate over patients: {', '.join(intervals)}."] if intervals else [])

@@ -1,0 +1,170 @@
+"""Annotations and results in folders: which files belong to which case."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from regforest.datasets.masks import centroids, integer_labels
+from regforest.datasets.patients import read_patients
+from regforest.errors import FileError, FrameError
+from regforest.io import image_stem, landmark_stem, read_label_names, read_landmarks, read_volume
+from regforest.spatial import Grid, Landmarks, Volume, level
+
+__all__ = ["Annotation", "find_annotations", "read_pair"]
+
+_ENDING = re.compile(r"(_centroids_conf|_seg|_labels)$", re.IGNORECASE)
+_PATIENT = re.compile(r"patient[ _-]?\d+", re.IGNORECASE)
+# file names that say nothing about the case: the folder does
+_GENERIC = ("landmarks", "labels", "image")
+_LANDMARK_KEYS = {"markups", "levels", "points"}
+
+
+@dataclass
+class Annotation:
+    """What a folder holds for one case.
+
+    Attributes
+    ----------
+    case, patient : str
+        By file name or folder; the patient is the case itself where nothing tells more.
+    landmarks, labels : list of Path
+        Landmark files (one content in several formats, perhaps) and label images.
+    """
+
+    case: str
+    patient: str
+    landmarks: list[Path] = field(default_factory=list)
+    labels: list[Path] = field(default_factory=list)
+
+    def read_landmarks(self, grid: Grid | None = None) -> Landmarks:
+        """Landmarks of the first file, or centroids of the masks, in LPS where that is possible."""
+        if not self.landmarks:
+            return centroids(*self.read_labels())
+        world = [path for path in self.landmarks if path.suffix.lower() != ".lml"]
+        return read_landmarks((world or self.landmarks)[0], grid)
+
+    def read_labels(self, default_names: Mapping[int, str] | None = None) -> tuple[Volume, dict[int, str]]:
+        """Label image and names: of its header, of a ``labels.json`` near it, or the given ones.
+
+        Raises
+        ------
+        FileError, DataError
+            If there are two images, no names, or labels without a name.
+        """
+        if len(self.labels) > 1:
+            found = " and ".join(map(str, self.labels))
+            raise FileError(self.labels[0].parent, f"one label image for {self.case}", found, "keep one of them")
+        path = self.labels[0]
+        names = read_label_names(path) or _names_near(path) or dict(default_names or {})
+        if not names:
+            raise FileError(path.parent / "labels.json", f"the names of the labels in {path}", "no file", "write one")
+        volume = read_volume(path)
+        if not volume.voxels.any():
+            return Volume(volume.voxels.astype("uint8"), volume.grid), names
+        return Volume(integer_labels(volume.voxels, names, str(path)), volume.grid), names
+
+
+def find_annotations(root: Path) -> dict[str, Annotation]:
+    """Find landmark files and label images at any depth and sort them by case.
+
+    The case is the file's stem without ``_centroids_conf``, ``_seg`` or ``_labels``, or the folder for files that
+    are called landmarks or labels. An image is a label image if it is called so or names labels in its header, or if
+    the folder holds images alone.
+
+    Raises
+    ------
+    FileError
+        If the folder is missing or holds nothing of the kind.
+    """
+    if not root.is_dir():
+        raise FileError(root, "a folder of landmarks or label images", "nothing", "check the path")
+    paths = sorted(path for path in root.rglob("*") if path.is_file() and path.name[0] not in "._")
+    landmarks = [path for path in paths if _is_landmark_file(path)]
+    images = [path for path in paths if image_stem(path) != path.name]
+    labels = [path for path in images if _is_label_image(path)]
+    if not landmarks and not labels:
+        labels = [path for path in images if not image_stem(path).lower().startswith("image")]
+    if not landmarks and not labels:
+        raise FileError(root, "landmarks (.lml .mrk.json .csv .json) or label images", "none", "check the path")
+    patients = read_patients(root / "patients.csv") if (root / "patients.csv").is_file() else {}
+    found: dict[str, Annotation] = {}
+    for path, is_labels in [*((path, False) for path in landmarks), *((path, True) for path in labels)]:
+        case = _case(path, image_stem(path) if is_labels else landmark_stem(path))
+        owner = found.setdefault(case, Annotation(case, patients.get(case) or _patient(path) or case))
+        (owner.labels if is_labels else owner.landmarks).append(path)
+    return found
+
+
+def read_pair(truth: Annotation, found: Annotation | None) -> tuple[Landmarks, Landmarks | None]:
+    """Read reference and prediction of one case, in one frame where both have a file in it.
+
+    Raises
+    ------
+    FrameError
+        If one exists in grid millimetres only (LML) and the other in LPS millimetres only.
+    """
+    if found is None:
+        return truth.read_landmarks(), None
+    both = []
+    for side in (truth, found):
+        lml = [path for path in side.landmarks if path.suffix.lower() == ".lml"]
+        world = [path for path in side.landmarks if path not in lml] + side.labels
+        both.append((lml, world))
+    (truth_lml, truth_world), (found_lml, found_world) = both
+    if truth_world and found_world:
+        return truth.read_landmarks(), found.read_landmarks()
+    if truth_lml and found_lml:
+        return read_landmarks(truth_lml[0]), read_landmarks(found_lml[0])
+    raise FrameError(
+        f"{(truth_lml or found_lml)[0]} is in grid millimetres, {(truth_world or found_world)[0]} in LPS "
+        "millimetres; bring them to one frame with regforest convert --reference IMAGE"
+    )
+
+
+def _is_landmark_file(path: Path) -> bool:
+    """Tell landmarks from other JSON and tables (summaries, patients, names of labels)."""
+    suffix = path.suffix.lower()
+    if suffix == ".csv":
+        return "x_mm" in path.read_text(encoding="utf-8", errors="replace").partition("\n")[0]
+    if suffix == ".json":
+        try:
+            content = json.loads(path.read_text(encoding="utf-8-sig"))
+        except ValueError:
+            return path.name.lower().endswith(".mrk.json") or path.name.lower() == "landmarks.json"
+        return isinstance(content, list) or (isinstance(content, dict) and not _LANDMARK_KEYS.isdisjoint(content))
+    return suffix == ".lml"
+
+
+def _is_label_image(path: Path) -> bool:
+    stem = image_stem(path).lower()
+    if stem == "labels" or stem.endswith(("_seg", "_labels")):
+        return True
+    try:
+        return bool(read_label_names(path))
+    except FileError:
+        return False  # a damaged image: whatever needs it will say so
+
+
+def _case(path: Path, stem: str) -> str:
+    return path.absolute().parent.name if stem.lower() in _GENERIC else _ENDING.sub("", stem)
+
+
+def _patient(path: Path) -> str:
+    found = [part for part in path.parts if _PATIENT.fullmatch(part)]
+    return found[-1] if found else ""
+
+
+def _names_near(path: Path) -> dict[int, str]:
+    """Names in ``labels.json`` of the image's folder or the one above."""
+    for folder in path.absolute().parents[:2]:
+        file = folder / "labels.json"
+        if file.is_file():
+            try:
+                return {int(value): level(name).name for value, name in json.loads(file.read_text("utf-8")).items()}
+            except (ValueError, AttributeError) as error:
+                raise FileError(file, 'levels such as {"1": "T11"}', str(error), "correct it") from error
+    return {}

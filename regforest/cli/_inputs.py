@@ -1,0 +1,110 @@
+"""Which files make one case, and under which name its results are written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from regforest.errors import FileError
+
+__all__ = ["Input", "cases_of", "images_of"]
+
+# image_<channel> as in a labelled folder; NN_fat and A1_fat as in IVDM3Seg
+_CHANNEL = re.compile(r"image_(?P<any>.+)|(?P<case>\d\d|[A-Za-z]\d)_(?P<dixon>fat|inn|opp|wat)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Input:
+    """One case on the command line.
+
+    Attributes
+    ----------
+    stem : str
+        Name of the result files, unique in the run.
+    files : mapping of str to Path
+        Channel -> image; ``"image"`` for a single one.
+    """
+
+    stem: str
+    files: Mapping[str, Path]
+
+    @property
+    def name(self) -> str:
+        """What to call it in messages and results: the image, or the folder of several channels."""
+        first = next(iter(self.files.values()))
+        return str(first if "image" in self.files else first.parent)
+
+
+def images_of(paths: Sequence[Path]) -> list[Input]:
+    """Every image is a case of its own."""
+    from regforest.io import image_stem
+
+    unique = list(dict.fromkeys(paths))
+    stems = _unique_stems(unique, [image_stem(path) for path in unique])
+    return [Input(stem, {"image": path}) for stem, path in zip(stems, unique, strict=True)]
+
+
+def cases_of(paths: Sequence[Path]) -> list[Input]:
+    """Group ``image_<channel>`` files of one folder into one case; a folder stands for the images in it.
+
+    Raises
+    ------
+    FileError
+        If a folder holds no image of a known name, or a channel occurs twice in a case.
+    """
+    groups: dict[Path, dict[str, Path]] = {}
+    stems: dict[Path, str] = {}
+    given = {file: path.is_dir() for path in paths for file in _images_in(path)}
+    for path, in_case_folder in given.items():
+        place, stem, channel = _place(path, in_case_folder)
+        if channel in groups.setdefault(place, {}):
+            found = f"{groups[place][channel].name} and {path.name}"
+            raise FileError(place, f"one file for channel {channel!r}", found, "name one of them")
+        groups[place][channel] = path
+        stems[place] = stem
+    unique = _unique_stems(list(groups), list(stems.values()))
+    return [Input(stem, files) for stem, files in zip(unique, groups.values(), strict=True)]
+
+
+def _images_in(path: Path) -> list[Path]:
+    from regforest.io import image_stem
+
+    if not path.is_dir():
+        return [path]
+    known = [file for file in sorted(path.iterdir()) if image_stem(file) != file.name]
+    found = [file for file in known if image_stem(file) == "image" or _CHANNEL.fullmatch(image_stem(file))]
+    if not found:
+        raise FileError(path, "image.nii.gz or image_<channel>.nii.gz", "none", "name the images themselves")
+    return found
+
+
+def _place(path: Path, in_case_folder: bool) -> tuple[Path, str, str]:
+    """Return what identifies the case of a file, the stem of its results, and its channel."""
+    from regforest.io import image_stem
+
+    match = _CHANNEL.fullmatch(image_stem(path))
+    if not match:
+        return path, path.absolute().parent.name if in_case_folder else image_stem(path), "image"
+    if match["any"]:
+        return path.parent, path.absolute().parent.name, match["any"]
+    return path.parent / match["case"], match["case"], match["dixon"].lower()
+
+
+def _unique_stems(places: Sequence[Path], stems: Sequence[str]) -> list[str]:
+    """Put as many parent folders before equal stems as tell them apart; before "image", instead of it."""
+    names = list(stems)
+    parents = [place.absolute().parent.parts[1:] for place in places]
+    for depth in range(1, max(map(len, parents), default=0) + 1):
+        clashing = {i for i, name in enumerate(names) if names.count(name) > 1}
+        if not clashing:
+            break
+        names = [
+            "_".join([*parents[i][-depth:], *([] if stems[i].lower() == "image" else [stems[i]])])
+            if i in clashing
+            else name
+            for i, name in enumerate(names)
+        ]
+    # only suffixes differ: a.nii and a.mha of one folder
+    return [name if names.count(name) == 1 else places[i].name for i, name in enumerate(names)]

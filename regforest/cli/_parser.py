@@ -1,0 +1,80 @@
+"""Parsing shared by all subcommands: examples in the help, the nearest right name in errors."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import re
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+__all__ = ["Parser", "add_command", "available_cpus", "nearest", "positive", "unknown_options"]
+
+_CHOICE = re.compile(r"invalid choice: '?([^' ]*)'? \(choose from (.*)\)")
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that keeps the epilog's lines and suggests the nearest right name."""
+
+    def __init__(self, **options: Any) -> None:
+        # abbreviated options would change their meaning when an option is added
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        """Print usage, message and suggestion; exit with 2."""
+        wrong = _CHOICE.search(message)
+        if wrong:
+            message += nearest(wrong.group(1), re.findall(r"[\w.-]+", wrong.group(2)))
+        super().error(message)
+
+
+def add_command(
+    commands: Any, name: str, run: Callable[[argparse.Namespace], int], description: str, example: str
+) -> argparse.ArgumentParser:
+    """Add a subcommand whose help ends with an example; `run` gets the parsed arguments."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=description,
+        description=description[0].upper() + description[1:] + ".",
+        epilog=f"example:\n{example}",
+    )
+    parser.set_defaults(run=run, parser=parser)
+    return parser
+
+
+def unknown_options(parser: argparse.ArgumentParser, unknown: Sequence[str]) -> str:
+    """Message for arguments that no option takes, with the nearest option there is."""
+    known = [option for action in parser._actions for option in action.option_strings]
+    hints = "".join(nearest(word.partition("=")[0], known) for word in unknown if word.startswith("-"))
+    return f"unrecognized arguments: {' '.join(unknown)}{hints}"
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Suggest the known word most like a wrong one, ``""`` if none is."""
+    found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {found[0]!r}?" if found else ""
+
+
+def positive(text: str) -> int:
+    """Parse a whole number of at least 1."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected at least 1, got {number}")
+    return number
+
+
+def available_cpus() -> int:
+    """Count the processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def add_jobs(parser: argparse.ArgumentParser) -> None:
+    """Add ``--jobs``."""
+    parser.add_argument("--jobs", type=positive, default=available_cpus(), metavar="N", help="threads (default: all)")
+
+
+def add_out(parser: argparse.ArgumentParser, metavar: str, text: str) -> None:
+    """Add ``-o/--out``."""
+    parser.add_argument("-o", "--out", type=Path, required=True, metavar=metavar, help=text)

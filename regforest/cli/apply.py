@@ -1,0 +1,198 @@
+"""``regforest label`` and ``regforest discs``: apply a model to images."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from regforest.cli._batch import Failures, each, folder_to_write, say, with_progress
+from regforest.cli._inputs import Input, cases_of, images_of
+from regforest.cli._parser import add_command, add_jobs, add_out
+from regforest.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from regforest.spatial import Localization, Volume
+
+_LABEL_EXAMPLE = """\
+  regforest label scan1.nii.gz scan2.mhd -o labelled --model ct.rfm --resume
+  regforest label scan.nii.gz -o labelled --model ct.rfm --anchor L5=4.5,-20,-312"""
+_DISCS_EXAMPLE = """\
+  regforest discs lumbar.nii.gz -o discs --model mr.rfm --segment
+  regforest discs patient7/image_*.nii.gz -o discs --model dixon.rfm"""
+_TRAINING = {
+    "label": "regforest phantom ct -n 40 --seed 0 -o DIR, then regforest train vertebrae --data DIR -o MODEL.rfm",
+    "discs": "regforest phantom mr -n 8 --seed 0 -o DIR, then regforest train discs --data DIR -o MODEL.rfm",
+}
+
+
+def add_commands(commands: Any) -> None:
+    """Add ``label`` and ``discs``."""
+    label = add_command(commands, "label", run_label, "find and name the vertebrae in CT scans", _LABEL_EXAMPLE)
+    _add_options(label)
+    label.add_argument(
+        "--anchor", action="append", default=[], type=_anchor, metavar="L5=x,y,z",
+        help="a level that you know, and a point on it in LPS mm (one image only)",
+    )  # fmt: skip
+    discs = add_command(commands, "discs", run_discs, "find, name and segment discs in MR scans", _DISCS_EXAMPLE)
+    _add_options(discs)
+    discs.set_defaults(anchor=[])
+    discs.add_argument("--segment", action="store_true", help="write <stem>_seg.nii.gz on the grid of the image too")
+
+
+def run_label(arguments: argparse.Namespace) -> int:
+    """Label vertebrae: every image is a case."""
+    return _run(arguments, images_of(arguments.images))
+
+
+def run_discs(arguments: argparse.Namespace) -> int:
+    """Label discs: several channels make one case."""
+    return _run(arguments, cases_of(arguments.images))
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help=".nii .nii.gz .mha .mhd .nrrd")
+    add_out(parser, "OUT", "folder for <stem>.mrk.json, <stem>.lml and <stem>.json")
+    parser.add_argument("--model", metavar="FILE|NAME", help="model file, or the name of a built-in model")
+    parser.add_argument("--resume", action="store_true", help="skip images whose results are complete")
+    parser.add_argument("--json", action="store_true", help="print the results as JSON")
+    parser.add_argument("--preview", action="store_true", help="write <stem>.png, a picture of the result")
+    add_jobs(parser)
+
+
+def _run(arguments: argparse.Namespace, inputs: Sequence[Input]) -> int:
+    anchor = _checked_anchors(arguments.anchor, len(inputs))
+    out = folder_to_write(arguments.out)
+    segment = bool(getattr(arguments, "segment", False))
+    todo = _to_do(inputs, out, arguments.resume, segment)
+    failures = Failures()
+    results: dict[str, Any] = {i.stem: _finished(i, out, segment) for i in inputs if i not in todo}
+    if todo:
+        worker = _Worker(arguments, _load(arguments), anchor)
+        shown = with_progress(todo, len(todo), "image")
+        for case, result in each(shown, lambda case: case.name, worker, failures):
+            results[case.stem] = result
+            if not arguments.json:
+                print(_line(case.stem, result), flush=True)
+    if arguments.json:
+        failed = [{"image": image, "error": error} for image, error in failures.items()]
+        done = [results[case.stem] for case in inputs if case.stem in results]
+        print(json.dumps({"results": done, "failed": failed}, indent=1))
+    return failures.exit_code
+
+
+class _Worker:
+    """Everything between an image and its result files."""
+
+    def __init__(self, arguments: argparse.Namespace, localizer: Any, anchor: Mapping[str, Any]) -> None:
+        self.arguments, self.localizer, self.anchor = arguments, localizer, anchor
+
+    def __call__(self, case: Input) -> dict[str, Any]:
+        """Read, localize, write; the JSON comes last and so marks the case as complete."""
+        from regforest.datasets.labelled_folder import read_aligned
+        from regforest.io import write_label_image, write_landmarks, write_text
+
+        channels = read_aligned(case.files)
+        image = next(iter(channels.values()))
+        for name, point in self.anchor.items():
+            if not image.grid.contains([point]).all():
+                raise DataError(f"--anchor {name}={point} lies outside {case.name}; expected LPS millimetres")
+        found, labels = self._apply(channels)
+        target = self.arguments.out / case.stem
+        for suffix in (".mrk.json", ".lml"):
+            write_landmarks(found.landmarks, f"{target}{suffix}", image.grid)
+        if labels is not None:
+            like = next(iter(case.files.values()))
+            write_label_image(labels, self.localizer.label_names, f"{target}_seg.nii.gz", like)
+        if self.arguments.preview:
+            from regforest.report import preview_png
+
+            preview_png(image, found, f"{target}.png")
+        result = found.to_json(case.name)
+        write_text(f"{target}.json", json.dumps(result, indent=1) + "\n")
+        return result
+
+    def _apply(self, channels: Mapping[str, Volume]) -> tuple[Localization, Volume | None]:
+        if self.arguments.command == "label":
+            found = self.localizer.localize(channels["image"], anchor=self.anchor or None, n_jobs=self.arguments.jobs)
+            return found, None
+        given = channels["image"] if list(channels) == ["image"] else channels
+        if not self.arguments.segment:
+            return self.localizer.localize(given), None
+        found, labels = self.localizer.apply(given)
+        return found, labels
+
+
+def _load(arguments: argparse.Namespace) -> Any:
+    model = arguments.model
+    if model is None or not Path(model).is_file():
+        given = f"no model file {model!r}, and no" if model else "no --model given, and no"
+        raise UsageError(f"{given} models are built into this version; train one: {_TRAINING[arguments.command]}")
+    if arguments.command == "label":
+        from regforest.vertebrae import VertebraLocalizer
+
+        return VertebraLocalizer.load(model)
+    from regforest.discs import DiscLocalizer
+
+    return DiscLocalizer.load(model)
+
+
+def _anchor(text: str) -> tuple[str, tuple[float, float, float]]:
+    name, _, coordinates = text.partition("=")
+    try:
+        x, y, z = (float(value) for value in coordinates.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected LEVEL=x,y,z in LPS mm, got {text!r}") from None
+    return name, (x, y, z)
+
+
+def _checked_anchors(
+    anchors: Sequence[tuple[str, tuple[float, float, float]]], cases: int
+) -> dict[str, tuple[float, float, float]]:
+    if not anchors:
+        return {}
+    from regforest.errors import LevelError
+    from regforest.spatial.levels import level
+
+    if cases > 1:
+        raise UsageError(f"--anchor is a point in one image, but {cases} were given: label them one by one")
+    try:
+        return {level(name).name: point for name, point in anchors}
+    except LevelError as error:
+        raise UsageError(f"--anchor: {error}") from error
+
+
+def _result_files(case: Input, out: Path, segment: bool) -> list[Path]:
+    suffixes = [".mrk.json", ".lml", ".json", *(["_seg.nii.gz"] if segment else [])]
+    return [out / f"{case.stem}{suffix}" for suffix in suffixes]
+
+
+def _finished(case: Input, out: Path, segment: bool) -> dict[str, Any] | None:
+    """Read the stored result of a case; None if it is not complete."""
+    files = _result_files(case, out, segment)
+    try:
+        result = json.loads((out / f"{case.stem}.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    complete = isinstance(result, dict) and "status" in result and all(file.is_file() for file in files)
+    return result if complete else None
+
+
+def _to_do(inputs: Sequence[Input], out: Path, resume: bool, segment: bool) -> list[Input]:
+    if resume:
+        todo = [case for case in inputs if _finished(case, out, segment) is None]
+        if len(todo) < len(inputs):
+            say(f"{len(inputs) - len(todo)} of {len(inputs)} are complete and skipped")
+        return todo
+    present = [file for case in inputs for file in _result_files(case, out, segment) if file.exists()]
+    if present:
+        raise UsageError(f"{present[0]} exists already: add --resume to go on there, or name a new folder")
+    return list(inputs)
+
+
+def _line(stem: str, result: Mapping[str, Any]) -> str:
+    levels = " ".join(level["level"] for level in result["levels"]) or "none"
+    reason = f" ({result['reason']})" if result["reason"] else ""
+    return f"{stem}: {result['status']}{reason}: {levels}"

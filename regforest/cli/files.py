@@ -1,0 +1,154 @@
+"""``regforest inspect`` and ``regforest convert``: look at files, turn landmark formats into each other."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from regforest.cli._batch import Failures, each, with_progress
+from regforest.cli._parser import add_command
+from regforest.errors import DataError, FileError
+
+if TYPE_CHECKING:
+    from regforest.datasets import Case
+    from regforest.spatial import Grid
+
+_INSPECT_EXAMPLE = """\
+  regforest inspect scan.nii.gz
+  regforest inspect /data/spine-ct --json > remarks.json"""
+_CONVERT_EXAMPLE = """\
+  regforest convert 4517454.lml 4517454.mrk.json --reference 4517454.nii.gz"""
+
+
+def add_commands(commands: Any) -> None:
+    """Add ``inspect`` and ``convert``."""
+    inspect = add_command(
+        commands, "inspect", run_inspect, "what a file or data set holds, and what looks suspicious", _INSPECT_EXAMPLE
+    )
+    inspect.add_argument("path", type=Path, metavar="PATH", help="image, landmarks, or the folder of a data set")
+    inspect.add_argument(
+        "--layout", choices=("auto", "spine-ct", "ivdm3seg", "labelled-folder"), default="auto",
+        help="of a data set (default: told from the files)",
+    )  # fmt: skip
+    inspect.add_argument("--json", action="store_true", help="print JSON")
+    convert = add_command(
+        commands, "convert", run_convert, "turn a landmark file into another format", _CONVERT_EXAMPLE
+    )
+    convert.add_argument("source", type=Path, metavar="IN", help=".lml, .mrk.json, .csv, or .json (VerSe, points)")
+    convert.add_argument(
+        "target", type=Path, metavar="OUT", help=".lml, .mrk.json, .csv, landmarks.json or VerSe .json"
+    )
+    convert.add_argument("--reference", type=Path, metavar="IMAGE", help="the image; needed to or from LML and VerSe")
+
+
+def run_convert(arguments: argparse.Namespace) -> int:
+    """Read, write."""
+    from regforest.io import read_grid, read_landmarks, write_landmarks
+
+    grid = read_grid(arguments.reference) if arguments.reference else None
+    write_landmarks(read_landmarks(arguments.source, grid), arguments.target, grid)
+    return 0
+
+
+def run_inspect(arguments: argparse.Namespace) -> int:
+    """Tell images, landmarks and data sets apart and describe them."""
+    path = arguments.path
+    if path.is_dir():
+        return _inspect_dataset(arguments)
+    content = _describe_file(path)
+    if arguments.json:
+        print(json.dumps(content, indent=1))
+        return 0
+    for key, value in content.items():
+        if isinstance(value, dict):
+            print(f"{key}:")
+            for name, item in value.items():
+                print(f"  {name}: {_plain(item)}")
+        else:
+            print(f"{key}: {_plain(value)}")
+    return 0
+
+
+def _describe_file(path: Path) -> dict[str, Any]:
+    from regforest.datasets.annotation_checks import spine_remarks
+    from regforest.io import image_stem, landmark_stem, read_label_names, read_landmarks, read_volume
+
+    if image_stem(path) != path.name:
+        volume = read_volume(path)
+        values = {"type": str(volume.voxels.dtype), "least": float(volume.voxels.min())}
+        values |= {"greatest": float(volume.voxels.max()), "mean": round(float(volume.voxels.mean()), 3)}
+        labels = {str(value): name for value, name in read_label_names(path).items()}
+        return {"image": str(path), **_geometry(volume.grid), "values": values} | (
+            {"labels": labels} if labels else {}
+        )
+    if landmark_stem(path) != path.name:
+        landmarks = read_landmarks(path)
+        return {
+            "landmarks": str(path),
+            "frame": f"{landmarks.frame} mm",
+            "points": {name: [round(float(x), 3) for x in landmarks[name]] for name in landmarks},
+            "remarks": spine_remarks(landmarks),
+        }
+    raise FileError(path, "an image, a landmark file or the folder of a data set", "another file", "check the name")
+
+
+def _inspect_dataset(arguments: argparse.Namespace) -> int:
+    from regforest.datasets import open_dataset
+
+    dataset = open_dataset(arguments.path, arguments.layout)
+    failures = Failures()
+    for fault in dataset.faults:
+        failures.add(fault.case, DataError(fault.error))
+    shown = with_progress(dataset.cases, len(dataset.cases), "scan")
+    rows = [row for _, row in each(shown, lambda case: case.name, _row, failures)]
+    if arguments.json:
+        head = {
+            "dataset": dataset.name,
+            "layout": dataset.layout,
+            "terms": dataset.terms,
+            "citation": dataset.citation,
+        }
+        print(json.dumps({**head, "notes": dataset.notes, "cases": rows, "failed": failures}, indent=1))
+        return failures.exit_code
+    print(f"{dataset.name}: layout {dataset.layout}, {len(dataset.cases)} cases, {len(dataset.faults)} unusable")
+    for text in (dataset.terms, dataset.citation, *dataset.notes):
+        if text:
+            print(f"  {text}")
+    for row in rows:
+        size, spacing = (" x ".join(map(str, row[key])) for key in ("size", "spacing_mm"))
+        levels = row["levels"]
+        extent = f"{len(levels)} levels {levels[0]}-{levels[-1]}" if levels else "no levels"
+        print(f"{row['case']} ({row['patient']}): {size} voxels of {spacing} mm, {row['axes']}, {extent}")
+        for remark in row["remarks"]:
+            print(f"  ! {remark}")
+    return failures.exit_code
+
+
+def _row(case: Case) -> dict[str, Any]:
+    from regforest.datasets.annotation_checks import spine_remarks
+
+    scan = case.load()
+    return {
+        "case": case.name,
+        "patient": case.patient,
+        "channels": list(scan.channels),
+        **_geometry(scan.image.grid),
+        "levels": list(scan.landmarks),
+        "remarks": [*scan.notes, *spine_remarks(scan.landmarks)],
+    }
+
+
+def _geometry(grid: Grid) -> dict[str, Any]:
+    return {
+        "size": list(grid.size_xyz),
+        "spacing_mm": [round(float(x), 4) for x in grid.spacing_mm],
+        "origin_mm": [round(float(x), 3) for x in grid.origin_mm],
+        "axes": grid.axis_code,
+        "orthogonal": grid.is_orthogonal,
+    }
+
+
+def _plain(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

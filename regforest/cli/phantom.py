@@ -1,0 +1,103 @@
+"""``regforest phantom``: write made-up scans in a real layout."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from regforest.cli._batch import folder_to_write, say
+from regforest.cli._parser import add_command, add_jobs, add_out, positive
+from regforest.errors import UsageError
+
+_LAYOUTS = {"ct": ("spine-ct", "labelled-folder"), "mr": ("ivdm3seg", "labelled-folder")}
+_EXAMPLE = """\
+  regforest phantom ct -n 40 --seed 0 -o ct_phantoms
+  regforest phantom mr -n 8 --seed 0 -o mr_phantoms --contrast t2"""
+
+
+def add_commands(commands: Any) -> None:
+    """Add ``phantom``."""
+    parser = add_command(commands, "phantom", run, "write made-up scans with their annotations", _EXAMPLE)
+    parser.add_argument("kind", choices=("ct", "mr"), help="whole or cropped spines in CT, or lumbar spines in MR")
+    parser.add_argument("-n", type=positive, metavar="N", help="scans; default: as many as --ids names")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="one seed gives one data set (default: 0)")
+    add_out(parser, "DIR", "folder for the data set, new or empty")
+    parser.add_argument(
+        "--layout", choices=("spine-ct", "ivdm3seg", "labelled-folder"),
+        help="ct: spine-ct; mr: ivdm3seg for dixon, labelled-folder for t2 and t1 (defaults)",
+    )  # fmt: skip
+    parser.add_argument("--ids", type=Path, metavar="FILE", help="ct: names of the scans, one a line")
+    parser.add_argument("--contrast", choices=("dixon", "t2", "t1"), help="mr: default dixon")
+    add_jobs(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check the options and write the phantoms."""
+    kind, layout = arguments.kind, arguments.layout
+    if layout is not None and layout not in _LAYOUTS[kind]:
+        raise UsageError(f"phantom {kind} writes the layouts {' and '.join(_LAYOUTS[kind])}, not {layout}")
+    if kind == "ct" and arguments.contrast is not None:
+        raise UsageError("--contrast is an option of phantom mr")
+    if kind == "mr" and arguments.ids is not None:
+        raise UsageError("--ids is an option of phantom ct")
+    if kind == "mr" and arguments.contrast in ("t2", "t1") and layout == "ivdm3seg":
+        raise UsageError(f"--layout ivdm3seg holds Dixon channels; for {arguments.contrast} take labelled-folder")
+    ids, count = _ids(arguments)
+    out = arguments.out
+    if out.is_dir() and any(out.iterdir()):
+        raise UsageError(f"{out} is not empty: name a new folder, nothing is overwritten")
+    folder_to_write(out)
+    if kind == "ct":
+        from regforest.datasets.phantoms.ct import write_ct_phantom
+
+        write_ct_phantom(
+            out,
+            count,
+            arguments.seed,
+            layout=layout or "spine-ct",
+            ids=ids,
+            jobs=arguments.jobs,
+            progress=_progress(),
+        )
+    else:
+        from regforest.datasets.phantoms.mr import write_mr_phantom
+
+        contrast = arguments.contrast or "dixon"
+        layout = layout or ("ivdm3seg" if contrast == "dixon" else "labelled-folder")
+        write_mr_phantom(
+            out, count, arguments.seed, contrast=contrast, layout=layout, jobs=arguments.jobs, progress=_progress()
+        )
+    say(f"written: {out}")
+    return 0
+
+
+def _ids(arguments: argparse.Namespace) -> tuple[tuple[str, ...] | None, int]:
+    if arguments.ids is None:
+        if arguments.n is None:
+            raise UsageError("say how many scans: -n N")
+        return None, arguments.n
+    from regforest.datasets.splits import read_id_list
+
+    ids = read_id_list(arguments.ids)
+    count = arguments.n or len(ids)
+    if count > len(ids):
+        raise UsageError(f"-n {count} asks for more scans than the {len(ids)} ids of {arguments.ids}")
+    return ids[:count], count
+
+
+def _progress() -> Callable[[int, int], None]:
+    """Show a bar of finished scans, if stderr is a terminal."""
+    from tqdm import tqdm
+
+    bar = tqdm(unit="scan", disable=None, file=sys.stderr)
+
+    def show(done: int, total: int) -> None:
+        bar.total = total
+        bar.update(done - bar.n)
+        if done == total:
+            bar.close()
+
+    return show

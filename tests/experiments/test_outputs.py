@@ -1,0 +1,76 @@
+import json
+
+import pytest
+
+from experiments.manifest import Stages, differences
+from experiments.outputs import RunFolder, write_atomically
+from regforest.errors import UsageError
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path, monkeypatch):
+    target = tmp_path / "deep" / "a.json"
+    write_atomically(target, b"old")
+
+    def broken(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("os.replace", broken)
+    with pytest.raises(OSError, match="disk full"):
+        write_atomically(target, b"new")
+    assert [p.name for p in target.parent.iterdir()] == ["a.json"]
+    assert target.read_bytes() == b"old"
+
+
+def test_a_table_has_the_columns_of_all_rows_and_blanks_for_none(tmp_path):
+    RunFolder(tmp_path, "m").write_csv("t.csv", [{"case": "1", "a": None}, {"case": "2", "b": "x, y"}], ("case",))
+    assert (tmp_path / "t.csv").read_text() == 'case,a,b\n1,,\n2,,"x, y"\n'
+
+
+def test_undefined_numbers_cannot_slip_into_json(tmp_path):
+    with pytest.raises(ValueError, match="JSON"):
+        RunFolder(tmp_path, "m").write_json("s.json", {"mean": float("nan")})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_goes_from_new_to_unfinished_to_finished(tmp_path):
+    folder = RunFolder(tmp_path / "out", "m")
+    identity = {"seed": 1, "sizes": (1, 2)}
+    assert folder.state(identity, resume=False) == "new"
+    folder.begin(identity)
+    with pytest.raises(UsageError, match="--resume"):
+        folder.state(identity, resume=False)
+    assert folder.state(identity, resume=True) == "unfinished"
+    folder.write_json("manifest.json", {**identity, "finished": True, "failed": 2})
+    assert folder.state(identity, resume=False) == "finished"
+    assert folder.state(identity, resume=True) == "unfinished"
+    with pytest.raises(UsageError, match="seed: 1 there, 2 now"):
+        folder.state({"seed": 2, "sizes": (1, 2)}, resume=True)
+
+
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
+    (tmp_path / "out").write_text("")
+    with pytest.raises(UsageError, match="is a file"):
+        RunFolder(tmp_path / "out", "m").state({}, resume=False)
+
+
+def test_other_methods_have_folders_of_their_own(tmp_path):
+    folder = RunFolder(tmp_path, "main")
+    assert folder.case_file("main", "c") == tmp_path / "cases" / "c.json"
+    assert folder.case_file("knn", "c") == tmp_path / "cases" / "knn" / "c.json"
+
+
+def test_differences_name_the_path_to_each_changed_value():
+    there, now = {"a": {"b": 1, "c": [1]}, "d": 0}, {"a": {"b": 2, "c": [1]}, "e": None}
+    assert differences(there, now) == ["a.b: 1 there, 2 now", "d: 0 there, null now"]
+
+
+def test_stages_add_up():
+    stages = Stages()
+    for _ in range(2):
+        with stages("fit"):
+            pass
+    with pytest.raises(KeyError), stages("apply"):
+        raise KeyError
+    assert set(stages.record) == {"fit", "apply"}
+    assert stages.record["fit"]["peak_memory_mb"] > 10
+    json.dumps(stages.record)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from experiments.outputs import RunFolder
+from experiments.plan import Plan
 from regforest.report import write_page
-
-if TYPE_CHECKING:
-    from experiments.runner import Plan
 
 __all__ = ["write_results"]
 

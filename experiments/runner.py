@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import platform
 import sys
 import time
 import traceback
@@ -15,48 +13,18 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from experiments.manifest import Stages, fingerprint, folder_fingerprint, versions
-from experiments.options import Options, build_parser, parse, refuse_unknown, settings_keys, with_overrides
+from experiments.manifest import Stages
+from experiments.options import Options, build_parser, parse
 from experiments.outputs import RunFolder, write_atomically
 from experiments.parallel import in_parallel, prefetched
-from experiments.protocol import Experiment, Fold, Method, Outcome, Progress, limited
+from experiments.plan import Plan, circumstances, make_plan
+from experiments.protocol import Experiment, Fold, Method, Outcome
 from experiments.results import write_results
-from regforest.datasets import Case, Dataset, open_dataset
-from regforest.datasets.patients import read_patients
-from regforest.errors import DataError, FileError, RegForestError, UsageError
+from regforest.errors import DataError, RegForestError, UsageError
 from regforest.io import read_landmarks
 from regforest.spatial import AnnotatedScan, Landmarks, Localization
 
-__all__ = ["Failures", "Plan", "run"]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A run that can start: everything that was asked for exists and fits together."""
-
-    experiment: Experiment
-    options: Options
-    dataset: Dataset
-    folds: list[Fold]
-    notes: list[str]
-    methods: dict[str, Method]  # with the settings as resolved
-    published: dict[str, Path]  # case -> file to judge as well
-    identity: dict[str, Any]
-
-    def case(self, name: str) -> Case:
-        """Look up a case by name."""
-        return next(case for case in self.dataset.cases if case.name == name)
-
-    def load(self, name: str) -> AnnotatedScan:
-        """Read a case, with the channels that were asked for."""
-        scan = self.case(name).load()
-        if not self.options.channels:
-            return scan
-        missing = [channel for channel in self.options.channels if channel not in scan.channels]
-        if missing:
-            raise DataError(f"{name}: no channel {', '.join(missing)}; it has {', '.join(scan.channels)}")
-        chosen = {channel: scan.channels[channel] for channel in self.options.channels}
-        return dataclasses.replace(scan, channels=chosen)
+__all__ = ["Failures", "run"]
 
 
 @dataclass
@@ -85,9 +53,7 @@ def run(experiment: Experiment, argv: Sequence[str] | None = None) -> int:
     int
         Exit status: 0 done (or found done), 1 some cases failed, 2 wrong usage, 3 data that cannot be used.
     """
-    parser = build_parser(
-        experiment.name, experiment.description, experiment.layouts, list(experiment.methods)
-    )
+    parser = build_parser(experiment.name, experiment.description, experiment.layouts, list(experiment.methods))
     options = parse(parser, list(experiment.methods), argv)
     try:
         return _run(experiment, options)
@@ -102,35 +68,6 @@ def run(experiment: Experiment, argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def make_plan(experiment: Experiment, options: Options, stages: Stages) -> Plan:
-    """Check everything that can be checked before any work; raises what says why a run cannot start."""
-    methods = _resolved_methods(experiment, options)
-    with stages("data"):
-        dataset = _opened(experiment, options)
-    wanted = set(options.channels)
-    if not any(wanted <= set(case.image_files) for case in dataset.cases):
-        known = sorted({channel for case in dataset.cases for channel in case.image_files})
-        asked = ", ".join(options.channels)
-        raise UsageError(f"--channels: no scan has the channels {asked}; known: {', '.join(known)}")
-    folds, notes = experiment.folds(dataset, options)
-    limit = experiment.quick_cases if options.limit is None and options.quick else options.limit
-    folds = limited(folds, limit)
-    published = _published_files(options.published, {name for fold in folds for name in fold.test})
-    identity = {
-        "experiment": experiment.name,
-        "methods": list(options.methods),
-        "settings": {name: dataclasses.asdict(method.settings) for name, method in methods.items()},
-        "seed": options.seed,
-        "definition": options.definition,
-        "pictures": options.pictures,
-        "channels": list(options.channels),
-        "data": {"name": dataset.name, "cases": len(dataset.cases), "fingerprint": fingerprint(dataset.cases)},
-        "splits": [dataclasses.asdict(fold) for fold in folds],
-        "published": folder_fingerprint(published.values()) if options.published else None,
-    }
-    return Plan(experiment, options, dataset, folds, [*dataset.notes, *notes], methods, published, identity)
-
-
 def _run(experiment: Experiment, options: Options) -> int:
     start, stages = time.perf_counter(), Stages()
     plan = make_plan(experiment, options, stages)
@@ -140,7 +77,7 @@ def _run(experiment: Experiment, options: Options) -> int:
         print(experiment.task.table(summary).to_text())
         print(f"stored result of {options.out}; nothing was computed")
         return 0
-    manifest = {**plan.identity, **_circumstances(plan)}
+    manifest = {**plan.identity, **circumstances(plan)}
     folder.begin(manifest)
     failures = Failures()
     for fault in plan.dataset.faults:
@@ -169,9 +106,7 @@ def _run(experiment: Experiment, options: Options) -> int:
 def _run_method(plan: Plan, name: str, folder: RunFolder, failures: Failures, stages: Stages) -> None:
     """Fit and apply one method in every fold that has unfinished cases."""
     method, options = plan.methods[name], plan.options
-    todo = {
-        fold.name: [case for case in fold.test if folder.stored_case(name, case) is None] for fold in plan.folds
-    }
+    todo = {fold.name: [case for case in fold.test if folder.stored_case(name, case) is None] for fold in plan.folds}
     folds = [fold for fold in plan.folds if todo[fold.name]]
     prepared: Mapping[str, Any] | None = None
     if method.prepare is not None and folds:
@@ -186,8 +121,11 @@ def _run_method(plan: Plan, name: str, folder: RunFolder, failures: Failures, st
             bar.set_postfix_str(f"fold {fold.name}: fit")
             try:
                 with stages(f"{name}: fit"):
-                    scans = _training_scans(plan, fold, prepared, inner, failures)
-                    model = method.fit(method.settings, options.seed, scans, inner)
+                    scans = enumerate(_training_scans(plan, fold, prepared, inner, failures), start=1)
+                    shown = (
+                        _shown(bar, f"fold {fold.name}: scan {i} of {len(fold.train)}", scan) for i, scan in scans
+                    )
+                    model = method.fit(method.settings, options.seed, shown, inner)
             except Exception as error:
                 for case in todo[fold.name]:
                     failures.add(case, "fit", error)
@@ -291,76 +229,6 @@ def _judge_published(plan: Plan, scan: AnnotatedScan, failures: Failures) -> lis
     return plan.experiment.task.judge(scan, outcome, plan.options.definition)
 
 
-def _published_files(folder: Path | None, cases: set[str]) -> dict[str, Path]:
-    """LML files of a published method by case; a case without a file will count as missed."""
-    if folder is None:
-        return {}
-    if not folder.is_dir():
-        raise FileError(folder, "a folder with <id>_centroids_conf.lml files", "no folder", "correct --published")
-    suffix = "_centroids_conf"
-    files = {path.stem.removesuffix(suffix): path for path in sorted(folder.rglob(f"*{suffix}.lml"))}
-    found = {case: files[case] for case in sorted(cases & set(files))}
-    if not found:
-        raise FileError(
-            folder, "<id>_centroids_conf.lml files of the data set's scans", f"{len(files)} files, none of them of "
-            "these scans", "correct --published or --data",
-        )  # fmt: skip
-    return found
-
-
-def _resolved_methods(experiment: Experiment, options: Options) -> dict[str, Method]:
-    """Chosen methods with ``--quick`` and ``--set`` applied."""
-    chosen: dict[str, Method] = {}
-    unknown, known = set(options.overrides), []
-    for name in options.methods:
-        method = experiment.methods[name]
-        if isinstance(method, str):
-            raise UsageError(f"--method {name}: {method}")
-        defaults = method.quick if options.quick else method.settings
-        settings, strange = with_overrides(defaults, options.overrides)
-        unknown &= strange
-        known += settings_keys(settings)
-        chosen[name] = dataclasses.replace(method, settings=settings)
-    refuse_unknown(unknown, known)
-    return chosen
-
-
-def _opened(experiment: Experiment, options: Options) -> Dataset:
-    if options.data is None:
-        with tqdm(desc="phantoms (once, then cached)", unit="scan", disable=None) as bar:
-            root, layout = experiment.embedded(options.jobs, _progress_of(bar)), "auto"
-    else:
-        # phantoms are written in real layouts
-        root, layout = options.data, "auto" if options.layout == "phantom" else options.layout
-    dataset = open_dataset(root, layout)
-    if not dataset.cases:
-        reasons = "; ".join(f"{fault.case}: {fault.error}" for fault in dataset.faults[:3]) or "no case found"
-        raise FileError(root, "a data set with usable cases", reasons, "check --data and --layout")
-    if options.patients is None:
-        return dataset
-    patients = read_patients(options.patients)
-    cases = [dataclasses.replace(case, patient=patients.get(case.name, case.patient)) for case in dataset.cases]
-    return dataclasses.replace(dataset, cases=tuple(cases))
-
-
-def _progress_of(bar: Any) -> Progress:
-    def progress(done: int, total: int) -> None:
-        bar.total = total
-        bar.update(done - bar.n)
-
-    return progress
-
-
-def _circumstances(plan: Plan) -> dict[str, Any]:
-    """Return what belongs in the manifest without deciding the numbers."""
-    return {
-        "command": list(plan.options.command),
-        "versions": versions(),
-        "machine": platform.machine(),
-        "jobs": plan.options.jobs,
-        "root": str(plan.dataset.root),
-        "layout": plan.dataset.layout,
-        "terms": plan.dataset.terms,
-        "citation": plan.dataset.citation,
-        "notes": plan.notes,
-    }
+def _shown(bar: Any, text: str, item: Any) -> Any:
+    bar.set_postfix_str(text)
+    return item

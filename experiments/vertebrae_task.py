@@ -72,9 +72,7 @@ class VertebraeTask:
             if entry.get("judged") or entry["data"] == TWO_FOLD_DATA:
                 marked |= not entry["verified"]
                 columns.append((entry["name"] + ("" if entry["verified"] else " *"), entry["regions"]))
-        rows = [
-            (region, [_cells(regions.get(region, {})) for _, regions in columns]) for region in _SHOWN_REGIONS
-        ]
+        rows = [(region, [_cells(regions.get(region, {})) for _, regions in columns]) for region in _SHOWN_REGIONS]
         counts = f"{summary['cases']} scans, {len(summary['folds'])} folds"
         title = (
             f"{summary['experiment']}: {summary['dataset']}, {counts}; "

@@ -169,3 +169,127 @@ def exhaustive_split(codes, targets, weights, min_leaf=1):
         if score > best[0]:
             best = (score, int(code))
     return best
+
+
+# --- CT phantom -----------------------------------------------------------------------------------------------
+
+
+def inside_capsule(point, a, b, radius_a, radius_b, thin_along, thin):
+    """Whether a point is in one of many balls between a and b, all of space stretched along the thin direction."""
+    stretch = np.eye(3) + (thin - 1) * np.outer(thin_along, thin_along)
+    t = np.linspace(0, 1, 4001)
+    # the ball at the foot of the point, found before stretching
+    nearest = np.argmin(np.linalg.norm(a + t[:, None] * (b - a) - point, axis=1))
+    centre, radius = a + t[nearest] * (b - a), radius_a + t[nearest] * (radius_b - radius_a)
+    return np.linalg.norm(stretch @ (point - centre)) < radius
+
+
+def inside_ellipsoid(point, centre, radii, axes):
+    """Quadratic form of an ellipsoid whose axes are the columns of `axes`."""
+    return sum((axes[:, i] @ (point - centre) / radii[i]) ** 2 for i in range(3)) < 1
+
+
+def inside_box(point, centre, half, axes):
+    """Sharp box with half edges along the columns of `axes`."""
+    return all(abs(axes[:, i] @ (point - centre)) < half[i] for i in range(3))
+
+
+def inside_column(point, heights, x, y, half_x, half_y):
+    """Oval at a height, interpolated between those given at falling heights."""
+    at = [np.interp(-point[2], -heights, values) for values in (x, y, half_x, half_y)]
+    return ((point[0] - at[0]) / at[2]) ** 2 + ((point[1] - at[1]) / at[3]) ** 2 < 1
+
+
+def paint_back_to_front(image, shares, values):
+    """Painter's algorithm on one voxel: later layers over earlier ones."""
+    for share, value in zip(shares, values, strict=True):
+        image = image * (1 - share) + value * share
+    return image
+
+
+# --- vertebrae: identification along the chain ------------------------------------------------------------------
+
+
+def chain_paths(points, node_log, begin, end, prior):
+    """Every way to name the candidates (sorted from cranial to caudal) with descending levels: {levels: log-weight}.
+
+    Walks all paths recursively; the density of each step is written out from the prior's means and covariances.
+    """
+    from math import lgamma
+
+    from regforest.spatial import LEVELS
+    from regforest.vertebrae.chain_prior import ARCS
+
+    nu = prior.freedom
+    peak = lgamma((nu + 3) / 2) - lgamma(nu / 2) - 1.5 * np.log(nu * np.pi)
+    rare = {tuple(name.split(">")): p for name, p in prior.rare_probability.items()}
+
+    def chance(arc):
+        upper, _ = ARCS[arc]
+        if ARCS[arc] in rare:
+            return np.log(rare[ARCS[arc]])
+        return np.log1p(-sum(p for (a, _), p in rare.items() if a == upper))
+
+    def routes(upper, lower, depth=0):
+        if upper == lower:
+            yield [], 0.0
+        elif depth < 6:
+            for k, (a, b) in enumerate(ARCS):
+                if a == upper:
+                    for rest, log in routes(b, lower, depth + 1):
+                        yield [k, *rest], chance(k) + log + (np.log(prior.miss_probability) if rest else 0.0)
+
+    def cross(a, b, lag):
+        known = len(prior.step_correlation)
+        rho = prior.step_correlation[min(lag, known) - 1] * 0.5 ** max(0, lag - known)
+        sd = [np.sqrt(np.diag(prior.step_covariance_mm2[k])) for k in (a, b)]
+        return np.diag(rho * sd[0] * sd[1])
+
+    def covariance(units):
+        return sum(
+            prior.step_covariance_mm2[a] if i == j else cross(a, b, abs(i - j))
+            for i, a in enumerate(units)
+            for j, b in enumerate(units)
+        )
+
+    def density(deviation, cov):
+        q = deviation @ np.linalg.solve(cov, deviation)
+        log = peak - 0.5 * np.log(np.linalg.det(cov)) - 0.5 * (nu + 3) * np.log1p(q / nu)
+        return -6.5 + prior.step_weight * (log + 6.5), q
+
+    def step_log(step, route, previous):
+        units, log = route
+        cov, deviation = covariance(units), step - sum(prior.step_mean_mm[k] for k in units)
+        alone, q = density(deviation, cov)
+        if previous is None or len(units) > 1 or len(previous[0]) > 1:
+            return log + alone, q, deviation
+        before = covariance(previous[0])
+        c = cross(units[0], previous[0][0], 1)
+        gain = c @ np.linalg.inv(before)
+        q_before = previous[1] @ np.linalg.solve(before, previous[1])
+        kept = previous[1] * min(1.0, 3.0 / np.sqrt(max(q_before, 1e-12)))
+        return log + density(deviation - gain @ kept, cov - gain @ c.T)[0], q, deviation
+
+    found = {(-1,) * len(points): 0.0}
+
+    def walk(levels, i, level, previous, log):
+        found[tuple(levels)] = log + end[level]
+        for j in range(i + 1, len(points)):
+            for lower in range(level + 1, len(LEVELS)):
+                options = list(routes(LEVELS[level], LEVELS[lower]))
+                if not options or node_log[j, lower] == -np.inf:
+                    continue
+                route = max(options, key=lambda option: option[1])
+                value, q, deviation = step_log(points[j] - points[i], route, previous)
+                if q > (64.0 if len(route[0]) == 1 else 25.0):
+                    continue
+                named = list(levels)
+                named[j] = lower
+                walk(named, j, lower, (route[0], deviation), log + value + node_log[j, lower])
+
+    for i in range(len(points)):
+        for level in np.flatnonzero(node_log[i] > -np.inf):
+            levels = [-1] * len(points)
+            levels[i] = int(level)
+            walk(levels, i, int(level), None, begin[level] + node_log[i, level])
+    return found

@@ -73,7 +73,8 @@ def find_annotations(root: Path) -> dict[str, Annotation]:
 
     The case is the file's stem without ``_centroids_conf``, ``_seg`` or ``_labels``, or the folder for files that
     are called landmarks or labels. An image is a label image if it is called so or names labels in its header, or if
-    the folder holds images alone.
+    the folder holds images alone. Of a case that is found at several depths the uppermost files count: an experiment
+    keeps the results of its other methods in folders below those of the first.
 
     Raises
     ------
@@ -82,7 +83,8 @@ def find_annotations(root: Path) -> dict[str, Annotation]:
     """
     if not root.is_dir():
         raise FileError(root, "a folder of landmarks or label images", "nothing", "check the path")
-    paths = sorted(path for path in root.rglob("*") if path.is_file() and path.name[0] not in "._")
+    files = (path for path in root.rglob("*") if path.is_file() and path.name[0] not in "._")
+    paths = sorted(files, key=lambda path: (len(path.parts), path))
     landmarks = [path for path in paths if _is_landmark_file(path)]
     images = [path for path in paths if image_stem(path) != path.name]
     labels = [path for path in images if _is_label_image(path)]
@@ -95,7 +97,8 @@ def find_annotations(root: Path) -> dict[str, Annotation]:
     for path, is_labels in [*((path, False) for path in landmarks), *((path, True) for path in labels)]:
         case = _case(path, image_stem(path) if is_labels else landmark_stem(path))
         owner = found.setdefault(case, Annotation(case, patients.get(case) or _patient(path) or case))
-        (owner.labels if is_labels else owner.landmarks).append(path)
+        if len(path.parts) == min(len(known.parts) for known in (path, *owner.landmarks, *owner.labels)):
+            (owner.labels if is_labels else owner.landmarks).append(path)
     return found
 
 

@@ -21,7 +21,8 @@ class Failures(dict[str, str]):
     def add(self, case: str, error: Exception) -> None:
         """Note a case as failed."""
         self[case] = str(error) if isinstance(error, RegForestError) else f"{type(error).__name__}: {error}"
-        say(f"{case}: failed: {self[case]}")
+        named = self[case].startswith(case)
+        say(f"failed: {self[case]}" if named else f"failed: {case}: {self[case]}")
 
     @property
     def exit_code(self) -> int:

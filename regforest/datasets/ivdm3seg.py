@@ -94,13 +94,9 @@ def open_ivdm3seg(root: Path, patients: Path | None = None) -> Dataset:
     FileError
         If the folder or the table cannot be used, or there is no scan.
     """
-    found: dict[str, dict[str, Path]] = {}
-    faults: list[Fault] = []
-    for name, what, path in _scan_files(root):
-        files = found.setdefault(name, {})
-        if what in files:
-            faults.append(Fault(name, "open", str(_duplicate(files[what], path))))
-        files[what] = path
+    found, faults = _gather(root)
+    if not found and not faults:
+        raise FileError(root, "scans such as 01/01_fat.nii with 01_Labels.nii", "none", _ADVICE)
     doubled = {fault.case for fault in faults}
     cases: list[Case] = []
     for name, files in sorted(found.items()):
@@ -112,8 +108,6 @@ def open_ivdm3seg(root: Path, patients: Path | None = None) -> Dataset:
             faults.append(Fault(name, "open", str(FileError(root, " and ".join(missing), f"only {shown}", _ADVICE))))
         elif name not in doubled:
             cases.append(Ivdm3segCase(name, "", channels, files["labels"]))
-    if not found:
-        raise FileError(root, "scans such as 01/01_fat.nii with 01_Labels.nii", "none", _ADVICE)
     cases, more_faults, notes = _with_patients(cases, _patient_table(root, patients))
     all_faults = tuple(sorted([*faults, *more_faults], key=lambda fault: fault.case))
     phantom = (root / "phantom.json").exists()
@@ -150,34 +144,49 @@ def write_ivdm3seg_case(root: Path, scan: AnnotatedScan, labels_grid: Grid | Non
     write_volume(Volume(mask, labels_grid or scan.labels.grid), folder / f"{scan.name}_Labels.nii")
 
 
-def _scan_files(root: Path) -> Iterator[tuple[str, str, Path]]:
-    """All files of scans: case, channel or "labels", path."""
-    for path in _files(root, _MAX_DEPTH):
-        stem = strip_suffix(path.name)
-        if stem is None:
-            continue
-        match = _STEM.fullmatch(stem)
-        if match:
-            what = match["what"].lower()
-            yield match["case"].upper(), "labels" if what.startswith("label") else what, path
-        elif path.parent.name.lower().startswith("label") and _BARE_LABEL.fullmatch(stem):
-            yield stem.upper(), "labels", path
+def _gather(root: Path) -> tuple[dict[str, dict[str, Path]], list[Fault]]:
+    """Collect the files of each scan, by channel or "labels"; files that occur twice are faults."""
+    found: dict[str, dict[str, Path]] = {}
+    faults: list[Fault] = []
+    for path in _files(root, _MAX_DEPTH, faults):
+        name, what = _meaning(path)
+        first = found.setdefault(name, {}).setdefault(what, path) if name else path
+        if first.resolve() != path.resolve():  # the same file is met again behind a link to a folder
+            error = FileError(path, "one file for each channel of a scan", f"{first} too", "remove one of them")
+            faults.append(Fault(name, "open", str(error)))
+    return found, faults
 
 
-def _files(folder: Path, depth: int) -> Iterator[Path]:
-    try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError as error:
-        raise FileError(folder, "a readable folder", error.strerror or str(error), "correct the path") from error
-    for entry in entries:
+def _meaning(path: Path) -> tuple[str, str]:
+    """Scan and channel (or "labels") that a file name stands for; empty for other files."""
+    stem = strip_suffix(path.name) or ""
+    match = _STEM.fullmatch(stem)
+    if match:
+        what = match["what"].lower()
+        return match["case"].upper(), "labels" if what.startswith("label") else what
+    if path.parent.name.lower().startswith("label") and _BARE_LABEL.fullmatch(stem):
+        return stem.upper(), "labels"
+    return "", ""
+
+
+def _files(folder: Path, depth: int, faults: list[Fault]) -> Iterator[Path]:
+    """Files in a folder and below; sub-folders that cannot be read become faults."""
+    for entry in _entries(folder):
+        path = Path(entry.path)
         if entry.is_file():
-            yield Path(entry.path)
+            yield path
         elif depth and entry.is_dir() and entry.name[0] not in "._":
-            yield from _files(Path(entry.path), depth - 1)
+            try:
+                yield from _files(path, depth - 1, faults)
+            except FileError as error:
+                faults.append(Fault(entry.name, "open", str(error)))
 
 
-def _duplicate(first: Path, second: Path) -> FileError:
-    return FileError(second, "one file for each channel of a scan", f"{first} too", "remove one of them")
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        return sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        raise FileError(folder, "a readable folder", error.strerror or str(error), "check path and rights") from error
 
 
 def _read_mask(case: Case) -> Volume:

@@ -162,19 +162,33 @@ def estimate_displacements(
     displacement : ndarray, shape (N, 3)
         From the patch to the centre; NaN where no neighbour is in reach.
     presence : ndarray, shape (N,)
-        Share of the neighbours' weight that is in reach: how likely the structure is near.
+        Share of the neighbours' weight that agrees on it: how likely the structure is there.
     """
     presence = weights.sum(axis=1)
     displacement = np.full((len(points_mm), 3), np.nan)
     (near,) = np.nonzero(presence > _MIN_PRESENCE)
     if len(near) == 0:
         return displacement, presence
-    mean = np.einsum("nk,nkd->nd", weights[near], offsets_mm[near]) / presence[near, None]
-    links = [_geometry_links(points_mm[near], presence[near], settings)]
-    links.append(_affinity_links(features[near], presence[near], settings))
+    mean, agreed = _dominant_mode(offsets_mm[near].astype(np.float64), weights[near], settings.mode_mm)
+    presence[near] = agreed
+    links = [_geometry_links(points_mm[near], agreed, settings)]
+    links.append(_affinity_links(features[near], agreed, settings))
     links = [link for link in links if len(link.first)]
-    displacement[near] = solve_joint(mean, settings.data_weight * presence[near], links) if links else mean
+    displacement[near] = solve_joint(mean, settings.data_weight * agreed, links) if links else mean
     return displacement, presence
+
+
+def _dominant_mode(offsets: FloatArray, weights: FloatArray, kernel_mm: float) -> tuple[FloatArray, FloatArray]:
+    """Mean of the neighbours that agree most, per row, and their weight.
+
+    Neighbouring vertebrae look alike, so neighbours point to centres one level apart; their mean would lie between.
+    """
+    squared = ((offsets[:, :, None] - offsets[:, None]) ** 2).sum(axis=-1)
+    agreement = np.exp(-0.5 * squared / kernel_mm**2) * weights[:, None, :]
+    support = np.where(weights > 0, agreement.sum(axis=2), -1.0)
+    best = agreement[np.arange(len(offsets)), support.argmax(axis=1)]
+    total = best.sum(axis=1)
+    return np.einsum("nk,nkd->nd", best, offsets) / total[:, None], total
 
 
 def _geometry_links(points: FloatArray, presence: FloatArray, settings: JointSettings) -> Links:

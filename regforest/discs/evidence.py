@@ -16,68 +16,119 @@ __all__ = ["ShiftModel"]
 FloatArray = NDArray[np.float64]
 Features = NDArray[np.float32]
 
-_SHIFTS = (-1, 0, 1)
 _TYPICAL_LOG_ODDS = 6.0
+_PRIOR_PATIENTS = 4.0  # weight of the pooled variance of the margins
+_MIN_SD = 0.1
+_FIELD_FLOOR_MM = 10.0
 
 
 @dataclass(frozen=True, eq=False)
 class ShiftModel:
-    """Appearance of each structure and its surroundings in the training scans.
+    """Appearance of each structure in the training scans, and what a shift by one level does to it.
+
+    The misfit of a structure is the logarithm of the distance between its surroundings and the most similar
+    training views. A margin is the growth of the misfit from the right place to the next one up or down, measured
+    on every training patient against the others.
 
     Attributes
     ----------
     probes : ndarray of float32, shape (R, S, P, K)
         Projected features of P places around each structure in R views; NaN where a view does not show it.
+    margin_up, margin_down : ndarray, shape (S,)
+        Mean margins.
+    variance : ndarray, shape (S,)
+        Their variance, shrunken towards that of all structures.
     temperature : float
-        Difference in evidence that changes the odds by a factor e: the typical margin between the right and the
-        shifted chain of a training patient, judged by the others, counts as odds of e^6.
+        The typical log-odds of a training patient, divided by this, count as 6: structures are not independent.
+    field_mean_mm, field_sd_mm : ndarray, shape (S,)
+        Height of each structure over the centre of the field of view.
     """
 
     probes: Features
+    margin_up: FloatArray
+    margin_down: FloatArray
+    variance: FloatArray
     temperature: float
+    field_mean_mm: FloatArray
+    field_sd_mm: FloatArray
 
     @classmethod
-    def fit(
-        cls, records: Sequence[TrainingRecord], names: Sequence[str], projection: Projection
-    ) -> ShiftModel:
+    def fit(cls, records: Sequence[TrainingRecord], names: Sequence[str], projection: Projection) -> ShiftModel:
         """Gather the probes and judge every training patient by the others."""
-        extended = [projection(r.probes.reshape(-1, r.probes.shape[-1])).reshape(*r.probes.shape[:3], -1) for r in records]
+        index = [[list(names).index(name) for name in record.structures] for record in records]
+        extended = [
+            projection(r.probes.reshape(-1, r.probes.shape[-1])).reshape(*r.probes.shape[:3], -1) for r in records
+        ]
         known = []
-        for record, probes in zip(records, extended, strict=True):
+        for own, probes in zip(index, extended, strict=True):
             placed = np.full((len(probes), len(names), *probes.shape[2:]), np.nan, np.float32)
-            placed[:, [list(names).index(name) for name in record.structures]] = probes[:, 1:-1]
+            placed[:, own] = probes[:, 1:-1]
             known.append(placed)
-        patients = [record.patient for record in records]
-        margins = []
-        for record, probes in zip(records, extended, strict=True):
-            others = [k for k, patient in zip(known, patients, strict=True) if patient != record.patient]
-            if not others:
-                continue
-            index = [list(names).index(name) for name in record.structures]
-            scores = {shift: _evidence(np.concatenate(others), index, probes[0, 1 + shift : len(index) + 1 + shift]) for shift in _SHIFTS}
-            margins += [scores[0] - scores[-1], scores[0] - scores[1]]
-        typical = float(np.median(margins)) if margins else 0.0
-        return cls(np.concatenate(known), max(typical, 1e-3) / _TYPICAL_LOG_ODDS)
+        up, down = (np.full((len(records), len(names)), np.nan) for _ in range(2))
+        for r, (own, probes) in enumerate(zip(index, extended, strict=True)):
+            others = [k for k, other in zip(known, records, strict=True) if other.patient != records[r].patient]
+            if others:
+                above, here, below = (_misfit(np.concatenate(others), own, probes[0, i : i + len(own)]) for i in range(3))
+                up[r, own], down[r, own] = above - here, below - here
+        margin_up, margin_down, variance = _margin_statistics(up, down)
+        model = cls(np.concatenate(known), margin_up, margin_down, variance, 1.0, *_field_statistics(records, names))
+        odds = [float(np.nansum(model._log_odds(x, range(len(names))))) for x in down]
+        odds += [-float(np.nansum(model._log_odds(-x, range(len(names))))) for x in up]
+        typical = float(np.median(odds))
+        return cls(**{**model.__dict__, "temperature": max(typical, 1e-3) / _TYPICAL_LOG_ODDS})
 
-    def evidence(self, probes: Mapping[int, Features], projection: Projection) -> float:
-        """Log-evidence for a chain, from the probes of each structure's own view: (P, F) for each number."""
+    def misfit(self, probes: Mapping[int, Features], projection: Projection) -> dict[int, float]:
+        """Misfit of each structure of a chain from the probes (P, F) of its own view."""
         numbers = sorted(probes)
-        return _evidence(self.probes, numbers, [projection(probes[s]) for s in numbers]) / self.temperature
+        values = _misfit(self.probes, numbers, [projection(probes[s]) for s in numbers])
+        return dict(zip(numbers, values.tolist(), strict=True))
 
-    @staticmethod
-    def probabilities(evidence: Mapping[int, float]) -> dict[int, float]:
-        """Turn the log-evidence of shifted chains into probabilities."""
-        shifts = sorted(evidence)
-        logits = np.array([evidence[shift] for shift in shifts])
-        odds = np.exp(logits - logits.max())
-        return {shift: float(p) for shift, p in zip(shifts, odds / odds.sum(), strict=True)}
+    def log_odds(self, upper: Mapping[int, float], lower: Mapping[int, float]) -> float:
+        """Log-odds of a chain against the one shifted one level down, from their misfits."""
+        numbers = sorted(upper)
+        growth = np.array([lower[s] - upper[s] for s in numbers])
+        return float(np.nansum(self._log_odds(growth, numbers))) / self.temperature
+
+    def field_log_score(self, heights_mm: Mapping[int, float]) -> float:
+        """Log-density (Student, 3 degrees) of the chain's height in the field of view; far away it hardly matters."""
+        numbers = sorted(heights_mm)
+        away = np.mean([heights_mm[s] - self.field_mean_mm[s] for s in numbers])
+        sd = float(np.mean(self.field_sd_mm[numbers]))
+        return float(-2.0 * np.log1p((away / sd) ** 2 / 3.0))
+
+    def _log_odds(self, growth: FloatArray, numbers: Sequence[int]) -> FloatArray:
+        """Gaussian log-odds per structure: growth ~ margin_down if the upper chain is right, else ~ -margin_up."""
+        own = list(numbers)
+        up, down = self.margin_up[own], self.margin_down[own]
+        return np.asarray((up + down) / self.variance[own] * (growth - (down - up) / 2))
 
 
-def _evidence(known: Features, numbers: Sequence[int], probes: Sequence[Features] | Features) -> float:
-    """Sum over structures of minus the mean distance to the three nearest views."""
-    total = 0.0
-    for number, own in zip(numbers, probes, strict=True):
+def _misfit(known: Features, numbers: Sequence[int], probes: Sequence[Features] | Features) -> FloatArray:
+    """Logarithm of the mean squared distance to the three most similar views, per structure; NaN if none shows it."""
+    values = np.full(len(numbers), np.nan)
+    for i, (number, own) in enumerate(zip(numbers, probes, strict=True)):
         squared = ((known[:, number] - own) ** 2).sum(axis=-1).mean(axis=-1)
         squared = np.sort(squared[np.isfinite(squared)])
-        total -= float(squared[:3].mean()) if len(squared) else 0.0
-    return total
+        if len(squared):
+            values[i] = np.log(float(squared[:3].mean()) + 1e-6)
+    return values
+
+
+def _margin_statistics(up: FloatArray, down: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Mean margins and shrunken variance per structure from (records, S); without any, margins of 0."""
+    count = np.isfinite(up).sum(axis=0)
+    some = np.maximum(count, 1)
+    mean_up, mean_down = np.nansum(up, axis=0) / some, np.nansum(down, axis=0) / some
+    squares = (np.nansum((up - mean_up) ** 2, axis=0) + np.nansum((down - mean_down) ** 2, axis=0)) / 2
+    pooled = squares.sum() / max(int(count.sum()) - 1, 1)
+    variance = (squares + _PRIOR_PATIENTS * pooled) / (count + _PRIOR_PATIENTS) + _MIN_SD**2
+    return np.maximum(mean_up, 0.0), np.maximum(mean_down, 0.0), variance
+
+
+def _field_statistics(records: Sequence[TrainingRecord], names: Sequence[str]) -> tuple[FloatArray, FloatArray]:
+    heights = np.full((len(records), len(names)), np.nan)
+    for r, record in enumerate(records):
+        for name, point in record.chain_mm.items():
+            heights[r, list(names).index(name)] = point[2] - record.field_centre_mm[2]
+    mean = np.nanmean(heights, axis=0)
+    return mean, np.sqrt(np.nanmean((heights - mean) ** 2, axis=0) + _FIELD_FLOOR_MM**2)

@@ -157,25 +157,34 @@ class DiscLocalizer:
     def _judged(self, scene: Scene, chain: Chain) -> tuple[Chain, dict[int, float], dict[int, float]]:
         """Refine the chain and its neighbours one level up and down, and take the one with most evidence."""
         hypotheses = {shift: self._refined(scene, self._shifted(chain, shift)) for shift in (-1, 0, 1)}
-        evidence = {shift: self._evidence(scene, moved) for shift, (moved, _) in hypotheses.items()}
+        misfit = {shift: self._misfit(scene, moved) for shift, (moved, _) in hypotheses.items()}
+        odds = [self.shift_.log_odds(misfit[upper], misfit[upper + 1]) for upper in (-1, 0)]
+        evidence = {-1: odds[0], 0: 0.0, 1: -odds[1]}
+        for shift, (moved, _) in hypotheses.items():
+            evidence[shift] += self._chain_log_score(scene, moved)
         best = max(evidence, key=lambda shift: evidence[shift])
-        probability = self.shift_.probabilities(evidence)
-        around = {shift - best: p for shift, p in probability.items()}
+        total = sum(np.exp(value - evidence[best]) for value in evidence.values())
+        around = {shift - best: float(np.exp(value - evidence[best]) / total) for shift, value in evidence.items()}
         moved, scores = hypotheses[best]
         return moved, {shift: around.get(shift, 0.0) for shift in (-1, 0, 1)}, scores
 
-    def _evidence(self, scene: Scene, chain: Chain) -> float:
-        """How much a chain looks like the training chains: appearance in the own views, and the steps."""
+    def _misfit(self, scene: Scene, chain: Chain) -> dict[int, float]:
+        """How little each structure, in its own view, looks like the training scans."""
         scale, settings = self._scale(chain), self.settings
         probes = {
             s: read_probes(fine_view(scene, chain[s], axes, scale, settings), settings)
             for s, axes in self._frames(scene, chain).items()
         }
-        total = self.shift_.evidence(probes, self.fine_.projection)
+        return self.shift_.misfit(probes, self.fine_.projection)
+
+    def _chain_log_score(self, scene: Scene, chain: Chain) -> float:
+        """Log-score of the steps and of the place of the chain in the field of view."""
+        along = {s: point @ scene.axes for s, point in chain.items()}
+        total = self.shift_.field_log_score({s: p[2] - scene.field_centre_mm[2] for s, p in along.items()})
         for s in chain:
             if s + 1 in chain:
-                here, there = chain[s][None] @ scene.axes, chain[s + 1][None] @ scene.axes
-                total += float(self.steps_.log_score(s, here, there, settings.step_floor_mm)[0, 0])
+                step = self.steps_.log_score(s, along[s][None], along[s + 1][None], self.settings.step_floor_mm)
+                total += float(step[0, 0])
         return total
 
     def _shifted(self, chain: Chain, shift: int) -> Chain:
@@ -312,12 +321,12 @@ class DiscLocalizer:
             "settings": self.settings.to_json(), "seed": self.seed, "names": list(self.names_),
             "channels": list(self.channels_),
             "label_names": {str(value): name for value, name in self.label_names.items()},
-            "temperature": self.shift_.temperature,
+            "shift_temperature": self.shift_.temperature,
             "threshold": None if self.label_ is None else self.label_.threshold,
         }  # fmt: skip
         arrays = {
             "step_mean_mm": self.steps_.mean_mm, "step_covariance_mm2": self.steps_.covariance_mm2,
-            "unit_steps": self.unit_steps_, "shift_probes": self.shift_.probes,
+            "unit_steps": self.unit_steps_, **{f"shift_{name}": getattr(self.shift_, name) for name in _SHIFT_ARRAYS},
             "coarse_rows": self.coarse_.rows, "coarse_offsets_mm": self.coarse_.offsets_mm,
             "fine_rows": self.fine_.rows, "fine_offsets_mm": self.fine_.offsets_mm,
             **_projection_arrays("coarse", self.coarse_.projection),
@@ -338,18 +347,20 @@ class DiscLocalizer:
             model.label_names = {int(value): str(name) for value, name in stored["label_names"].items()}
             model.steps_ = StepModel(model.names_, arrays["step_mean_mm"], arrays["step_covariance_mm2"])
             model.unit_steps_ = arrays["unit_steps"]
-            model.shift_ = ShiftModel(arrays["shift_probes"], float(stored["temperature"]))
+            parts: dict[str, Any] = {name: arrays[f"shift_{name}"] for name in _SHIFT_ARRAYS}
+            model.shift_ = ShiftModel(temperature=float(stored["shift_temperature"]), **parts)
             model.coarse_ = CoarseModel(_projection("coarse", arrays), arrays["coarse_rows"], arrays["coarse_offsets_mm"])
             model.fine_ = FineModel(_projection("fine", arrays), arrays["fine_rows"], arrays["fine_offsets_mm"])
             model.label_ = None
             if stored["threshold"] is not None:
-                parts: dict[str, Any] = {name: arrays[f"label_{name}"] for name in _LABEL_ARRAYS}
+                parts = {name: arrays[f"label_{name}"] for name in _LABEL_ARRAYS}
                 model.label_ = LabelModel(_projection("label", arrays), threshold=float(stored["threshold"]), **parts)
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(f"{path}: the model of discs is damaged: {error!r}") from error
         return model
 
 
+_SHIFT_ARRAYS = ("probes", "margin_up", "margin_down", "variance", "field_mean_mm", "field_sd_mm")
 _LABEL_ARRAYS = ("rows", "inside", "group", "cell_start", "cells_zyx", "prior", "combination")
 
 

@@ -47,7 +47,9 @@ class CoarseModel:
         features = np.concatenate([record.coarse_features for record in records])
         offsets = np.concatenate([_named(record, names) for record in records])
         projection = Projection.fit(_sample(features, seed), settings.coarse_patch.components)
-        return cls(projection, projection(features), offsets)
+        rng = np.random.default_rng([seed, 5])
+        kept = np.sort(rng.permutation(len(features))[: settings.coarse_rows])
+        return cls(projection, projection(features[kept]), offsets[kept])
 
     def votes(self, view: View, settings: DiscSettings) -> list[VoteMap]:
         """Votes of all patches of a coarse view for each structure, in view millimetres."""
@@ -130,7 +132,7 @@ class FineModel:
 def _coupled(joint: JointSettings, settings: DiscSettings) -> JointSettings:
     """Return the weights of the joint estimate, without coupling for the kNN ablation."""
     if settings.method == "knn":
-        return JointSettings(joint.neighbours, joint.data_weight, 0.0, 0.0, joint.link_mm)
+        return JointSettings(joint.neighbours, joint.data_weight, 0.0, 0.0, joint.link_mm, joint.mode_mm)
     return joint
 
 

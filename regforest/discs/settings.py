@@ -44,6 +44,8 @@ class JointSettings:
         Agreement of test patches that lie side by side (b); 0 together with `affinity_weight` is plain kNN.
     link_mm : float
         Test patches at most this far apart are linked by geometry.
+    mode_mm : float
+        Neighbours whose displacements differ by more than about this do not support one another.
     """
 
     neighbours: int = 24
@@ -51,6 +53,7 @@ class JointSettings:
     affinity_weight: float = 0.02
     geometry_weight: float = 0.1
     link_mm: float = 12.0
+    mode_mm: float = 8.0
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,8 @@ class DiscSettings:
         Distance of the test patches in the whole volume.
     coarse_patches : int
         Training patches per view of a scan.
+    coarse_rows : int
+        Training patches that are searched in all; more are thinned out.
     coarse_reach_mm : float
         A patch votes for a structure whose centre is at most this far away.
     coarse_vote_mm, fine_vote_mm : float
@@ -111,8 +116,9 @@ class DiscSettings:
     coarse_joint: JointSettings = JointSettings(30, 1.0, 0.02, 0.1, 12.0)
     fine_joint: JointSettings = JointSettings(20, 1.0, 0.02, 0.1, 6.0)
     label_joint: JointSettings = JointSettings(20, 1.0, 0.0, 0.5, 1.0)
-    coarse_grid_mm: float = 10.0
-    coarse_patches: int = 700
+    coarse_grid_mm: float = 9.0
+    coarse_patches: int = 1200
+    coarse_rows: int = 50_000
     coarse_reach_mm: float = 34.0
     coarse_vote_mm: float = 5.0
     fine_vote_mm: float = 2.5

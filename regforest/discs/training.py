@@ -43,6 +43,8 @@ class TrainingRecord:
         Value of each structure in the masks.
     chain_mm : dict of str to ndarray, shape (3,)
         Centres along the image's canonical axes, millimetres.
+    field_centre_mm : ndarray, shape (3,)
+        Centre of the field of view along the same axes.
     scale : float
         Mean step of the chain / `NOMINAL_STEP_MM`.
     coarse_features, coarse_offsets : ndarray, shape (N, F) and (N, S, 3)
@@ -66,6 +68,7 @@ class TrainingRecord:
     structures: tuple[str, ...]
     label_values: dict[str, int]
     chain_mm: dict[str, FloatArray]
+    field_centre_mm: FloatArray
     scale: float
     coarse_features: Features
     coarse_offsets: Features
@@ -116,7 +119,7 @@ def prepare_record(scan: AnnotatedScan, settings: DiscSettings, seed: int) -> Tr
     return TrainingRecord(
         scan.name, scan.patient, tuple(scan.channels), tuple(centres),
         {name: values[name] for name in centres if name in values},
-        {name: point @ axes for name, point in centres.items()}, scale,
+        {name: point @ axes for name, point in centres.items()}, scene.field_centre_mm, scale,
         coarse_features, coarse_offsets, _probes(scene, centres, scale, settings), *fine.fine_arrays(), *label.label_arrays(), masks,
     )  # fmt: skip
 

@@ -86,6 +86,12 @@ class Scene:
         """Orthogonal directions of the canonical image axes, LPS, in columns."""
         return self.coarse.grid.direction
 
+    @property
+    def field_centre_mm(self) -> FloatArray:
+        """Centre of the field of view along `axes`."""
+        grid = self.coarse.grid
+        return np.asarray(grid.index_to_lps((np.asarray(grid.size_xyz) - 1) / 2) @ self.axes)
+
     def coarse_view(self, grid: Grid) -> View:
         """Look at the coarse volume through another grid, which pretends to have the coarse spacing."""
         voxels = [interpolated(Volume(channel, self.coarse.grid), grid) for channel in self.coarse.voxels]

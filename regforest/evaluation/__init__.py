@@ -2,14 +2,9 @@
 
 from regforest.evaluation.bootstrap import PatientBootstrap
 from regforest.evaluation.localization import DEFINITIONS, LevelRow, evaluate_case, summarize
-from regforest.evaluation.overlap import (
-    StructureRow,
-    compare_masks,
-    divide_among,
-    evaluate_structures,
-    summarize_structures,
-)
+from regforest.evaluation.overlap import compare_labels, compare_masks, divide_among
 from regforest.evaluation.published import PUBLISHED_STRUCTURES, PUBLISHED_VERTEBRAE, Published
+from regforest.evaluation.structures import StructureRow, evaluate_structures, summarize_structures
 
 __all__ = [
     "DEFINITIONS",
@@ -19,6 +14,7 @@ __all__ = [
     "PatientBootstrap",
     "Published",
     "StructureRow",
+    "compare_labels",
     "compare_masks",
     "divide_among",
     "evaluate_case",

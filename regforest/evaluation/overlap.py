@@ -15,8 +15,8 @@ Empty masks never improve a mean:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,27 +25,12 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from regforest.errors import DataError
-from regforest.evaluation.bootstrap import PatientBootstrap
-from regforest.evaluation.numbers import spread
-from regforest.spatial import AnnotatedScan, Grid, Landmarks, Volume, sort_levels
+from regforest.spatial import Grid, Volume
 
-__all__ = [
-    "FOUND_WITHIN_MM",
-    "MISSING_DICE",
-    "MaskScores",
-    "StructureRow",
-    "compare_masks",
-    "diagonal_mm",
-    "divide_among",
-    "evaluate_structures",
-    "summarize_structures",
-]
+__all__ = ["MISSING_DICE", "MaskScores", "compare_labels", "compare_masks", "diagonal_mm", "divide_among"]
 
 MISSING_DICE = 0.001
 """A structure with a smaller Dice coefficient counts as missed."""
-
-FOUND_WITHIN_MM = (2, 4, 6)
-"""Radii of the share of structures found."""
 
 BoolArray = NDArray[np.bool_]
 
@@ -58,40 +43,6 @@ class MaskScores:
     surface_mm: float
     hausdorff_mm: float
     centroid_mm: float
-
-
-@dataclass(frozen=True)
-class StructureRow:
-    """What became of one annotated structure of one case.
-
-    Attributes
-    ----------
-    structure : str
-        Its name.
-    localization_mm : float
-        From the located centre to the centroid of the reference; the diagonal if missed.
-    dice, surface_mm, hausdorff_mm : float
-        Of the masks; NaN where there is none to compare (points only).
-    centroid_mm : float
-        From centroid to centroid of the masks; the diagonal if missed, NaN without masks.
-    landmark_mm : float
-        From the located centre to the reference also where the structure counts as missed; NaN without a centre.
-    missed : bool
-        No centre located, or Dice below `MISSING_DICE`.
-    case, patient : str
-        Whose it is.
-    """
-
-    structure: str
-    localization_mm: float
-    dice: float
-    surface_mm: float
-    hausdorff_mm: float
-    centroid_mm: float
-    landmark_mm: float
-    missed: bool
-    case: str = ""
-    patient: str = ""
 
 
 def diagonal_mm(grid: Grid) -> float:
@@ -139,58 +90,51 @@ def compare_masks(predicted: BoolArray, reference: BoolArray, grid: Grid) -> Mas
     return _compare_block(predicted[block[0]], reference[block[0]], start_zyx, grid)
 
 
-def evaluate_structures(
-    scan: AnnotatedScan, landmarks: Landmarks, segmentation: Volume | None, names: Mapping[int, str]
-) -> list[StructureRow]:
-    """Judge located centres and masks of one case.
+def compare_labels(
+    predicted: Volume, predicted_names: Mapping[int, str], reference: Volume, names: Mapping[int, str], case: str
+) -> dict[str, MaskScores]:
+    """Compare label images structure by structure, by name.
 
     Parameters
     ----------
-    scan : AnnotatedScan
-        Reference: landmarks, and labels where masks are to be judged.
-    landmarks : Landmarks
-        Located centres, LPS millimetres.
-    segmentation : Volume or None
-        Integer labels on the scan's grid.
-    names : mapping of int to str
-        Value in `segmentation` -> structure. Empty: a binary prediction, divided by `divide_among`.
+    predicted, reference : Volume
+        Integer labels on one grid.
+    predicted_names, names : mapping of int to str
+        Value -> structure of each. Without names for the prediction it is binary, see `divide_among`.
+    case : str
+        For messages.
 
     Returns
     -------
-    list of StructureRow
-        One for each annotated structure, cranial to caudal.
+    dict of str to MaskScores
+        Of every structure that the reference holds.
 
     Raises
     ------
     DataError
-        If segmentation and reference are not on one grid.
+        If the grids differ.
     """
-    grid = scan.image.grid if scan.labels is None else scan.labels.grid
-    scores: dict[str, MaskScores] = {}
-    if scan.labels is not None and segmentation is not None:
-        scores = _compare_labels(segmentation, names, scan.labels, scan.label_names, scan.name)
-    points = dict(zip(scan.landmarks, scan.landmarks.points_lps_mm, strict=True))
-    located = dict(zip(landmarks, landmarks.points_lps_mm, strict=True))
-    rows = []
-    for name in sort_levels(points):
-        distance = float(np.linalg.norm(located[name] - points[name])) if name in located else float("nan")
-        score = scores.get(name, MaskScores(*[float("nan")] * 4))
-        missed = name not in located or score.dice < MISSING_DICE
-        rows.append(
-            StructureRow(
-                structure=name,
-                localization_mm=diagonal_mm(grid) if missed else distance,
-                dice=score.dice,
-                surface_mm=score.surface_mm,
-                hausdorff_mm=score.hausdorff_mm,
-                centroid_mm=score.centroid_mm,
-                landmark_mm=distance,
-                missed=missed,
-                case=scan.name,
-                patient=scan.patient,
-            )
+    if not predicted.grid.is_close(reference.grid, tolerance_mm=0.01):
+        raise DataError(
+            f"{case}: the segmentation (shape {predicted.grid.shape_zyx}) is not on the grid of the reference "
+            f"(shape {reference.grid.shape_zyx}); resample it to that grid first"
         )
-    return rows
+    found = predicted.voxels
+    if not predicted_names:
+        found, predicted_names = divide_among(found != 0, reference.voxels, reference.grid), names
+    value_of = {name: value for value, name in predicted_names.items()}
+    there, here = _blocks(found), _blocks(reference.voxels)
+    scores = {}
+    for value, name in names.items():
+        if value not in here:
+            continue
+        other = value_of.get(name, -1)
+        block = _union(here[value], there.get(other))
+        start_zyx = np.array([part.start for part in block])
+        scores[name] = _compare_block(
+            found[block] == other, reference.voxels[block] == value, start_zyx, reference.grid
+        )
+    return scores
 
 
 def divide_among(predicted: BoolArray, reference: NDArray[np.integer[Any]], grid: Grid) -> NDArray[np.integer[Any]]:
@@ -220,57 +164,7 @@ def divide_among(predicted: BoolArray, reference: NDArray[np.integer[Any]], grid
     return np.asarray(divided)
 
 
-def summarize_structures(rows: Sequence[StructureRow], *, resamples: int = 2000, seed: int = 0) -> dict[str, Any]:
-    """Aggregate rows of any number of cases, all together and by structure.
-
-    ``mean`` of Dice and surface distances is taken over a case's structures, then over cases; everything else pools
-    all structures. 95 % intervals are bootstraps over patients.
-
-    Returns
-    -------
-    dict
-        ``localization_mm`` (mean, interval, std, median, max), ``found_within`` (fractions at ``2mm``, ``4mm``,
-        ``6mm``, each with an ``.._interval``), ``dice`` (mean, interval, std, median, min), ``surface_mm``,
-        ``hausdorff_mm`` and ``centroid_mm`` (mean, interval, std, median, max), ``landmark_mm`` (mean, std, median,
-        max over located centres, those of missed masks included), ``missed``, ``annotated``; and ``structures``:
-        the same for each structure. Undefined numbers are None.
-    """
-    bootstrap = PatientBootstrap((row.patient or row.case for row in rows), resamples, seed)
-    names = sort_levels({row.structure for row in rows})
-    by_structure = {name: _aggregate([row for row in rows if row.structure == name], bootstrap) for name in names}
-    return {**_aggregate(rows, bootstrap), "structures": by_structure}
-
-
-def _compare_labels(
-    predicted: Volume, predicted_names: Mapping[int, str], reference: Volume, names: Mapping[int, str], case: str
-) -> dict[str, MaskScores]:
-    """Scores of every structure that the reference holds, searched only in the blocks where it lies."""
-    if not predicted.grid.is_close(reference.grid, tolerance_mm=0.01):
-        raise DataError(
-            f"{case}: the segmentation (shape {predicted.grid.shape_zyx}) is not on the grid of the reference "
-            f"(shape {reference.grid.shape_zyx}); resample it to that grid first"
-        )
-    found = predicted.voxels
-    if not predicted_names:
-        found, predicted_names = divide_among(found != 0, reference.voxels, reference.grid), names
-    value_of = {name: value for value, name in predicted_names.items()}
-    there, here = _blocks(found), _blocks(reference.voxels)
-    scores = {}
-    for value, name in names.items():
-        if value not in here:
-            continue
-        other = value_of.get(name, -1)
-        block = _union(here[value], there.get(other))
-        start_zyx = np.array([part.start for part in block])
-        scores[name] = _compare_block(
-            found[block] == other, reference.voxels[block] == value, start_zyx, reference.grid
-        )
-    return scores
-
-
-def _compare_block(
-    predicted: BoolArray, reference: BoolArray, start_zyx: NDArray[np.intp], grid: Grid
-) -> MaskScores:
+def _compare_block(predicted: BoolArray, reference: BoolArray, start_zyx: NDArray[np.intp], grid: Grid) -> MaskScores:
     """Scores of two masks, not both empty, cut to a block that starts at `start_zyx` of the grid."""
     sizes = int(predicted.sum()), int(reference.sum())
     dice = 2 * int((predicted & reference).sum()) / sum(sizes)
@@ -302,46 +196,3 @@ def _union(a: tuple[slice, ...], b: tuple[slice, ...] | None) -> tuple[slice, ..
     if b is None:
         return a
     return tuple(slice(min(p.start, q.start), max(p.stop, q.stop)) for p, q in zip(a, b, strict=True))
-
-
-def _aggregate(rows: Sequence[StructureRow], bootstrap: PatientBootstrap) -> dict[str, Any]:
-    missed = sum(row.missed for row in rows)
-    distances = [row.localization_mm for row in rows]
-    owners = [row.patient or row.case for row in rows]
-    localization = spread(distances)
-    localization_mm = {
-        "mean": localization["mean"], "interval": bootstrap.mean(distances, owners), "std": localization["std"],
-        "median": localization["median"], "max": localization["max"],
-    }  # fmt: skip
-    found_within: dict[str, Any] = {}
-    for radius in FOUND_WITHIN_MM:
-        found = [distance <= radius for distance in distances]
-        found_within[f"{radius}mm"] = sum(found) / len(found) if found else None
-        found_within[f"{radius}mm_interval"] = bootstrap.mean(found, owners)
-    by_case = {key: _over_cases(rows, key, bootstrap) for key in _MEASURES}
-    located = spread([row.landmark_mm for row in rows if np.isfinite(row.landmark_mm)])
-    return {
-        "localization_mm": localization_mm, "found_within": found_within, **by_case,
-        "landmark_mm": {key: located[key] for key in ("mean", "std", "median", "max")},
-        "missed": missed, "annotated": len(rows),
-    }  # fmt: skip
-
-
-_MEASURES = tuple(f.name for f in fields(MaskScores))
-
-
-def _over_cases(rows: Sequence[StructureRow], measure: str, bootstrap: PatientBootstrap) -> dict[str, Any]:
-    """Statistics of one measure, the mean being that of the cases' means."""
-    of_case: dict[tuple[str, str], list[float]] = {}
-    for row in rows:
-        value = getattr(row, measure)
-        if np.isfinite(value):
-            of_case.setdefault((row.patient or row.case, row.case), []).append(value)
-    pooled = spread([value for values in of_case.values() for value in values])
-    means = [float(np.mean(values)) for values in of_case.values()]
-    worst = "min" if measure == "dice" else "max"
-    return {
-        "mean": spread(means)["mean"],
-        "interval": bootstrap.mean(means, [patient for patient, _ in of_case]),
-        **{key: pooled[key] for key in ("std", "median", worst)},
-    }

@@ -3,7 +3,7 @@
 The table is int32 and wraps around; a difference of its corners, cut back to 32 bits, is exact all the same. numba
 promotes int32 arithmetic to 64 bits, hence the casts. A box mean is ``float32(sum) * float32(1 / count)`` wherever
 it is computed, so that dense and gathered values agree bit for bit. Unsigned positions spare numba's treatment of
-negative indices.
+negative indices, which would keep loops from being vectorised.
 """
 
 from __future__ import annotations
@@ -76,9 +76,7 @@ def add_rows(a: NDArray[np.int32], b: NDArray[np.int32], out: NDArray[np.int32])
 
 
 @kernel
-def box_sum_at(
-    table: NDArray[np.int32], corners: NDArray[np.int32], position: int, feature: int, first: int
-) -> float:
+def box_sum_at(table: NDArray[np.int32], corners: NDArray[np.int32], position: int, feature: int, first: int) -> float:
     """Sum of the box whose corners start at column `first`, for the voxel at a flat position, as float32."""
     c0 = np.int64(table[np.uint64(position + corners[feature, first])])
     c1 = np.int64(table[np.uint64(position + corners[feature, first + 1])])
@@ -110,44 +108,38 @@ def feature_along(
     position: int,
     feature: int,
     out: NDArray[np.float32],
+    start: int,
+    count: int,
 ) -> None:
-    """One feature of ``out.size`` consecutive voxels of a row, from a flat position on.
+    """One feature of `count` voxels that follow each other in a row, written to ``out[start : start + count]``.
 
-    Slices of the table instead of computed indices let the compiler use vector instructions; one box a time
-    because it gives up beyond eight arrays that may overlap the output.
+    Each loop reads the eight corners of one box: beyond that many streams that might overlap the output the
+    compiler gives up vector instructions.
     """
-    box_means_along(table, corners[feature, :8], scales[feature, 0], position, False, out)
-    if scales[feature, 1] != 0:
-        box_means_along(table, corners[feature, 8:], scales[feature, 1], position, True, out)
-
-
-@kernel
-def box_means_along(
-    table: NDArray[np.int32],
-    corners: NDArray[np.int32],
-    scale: float,
-    position: int,
-    subtract: bool,
-    out: NDArray[np.float32],
-) -> None:
-    """Write the means of one box at consecutive voxels, or subtract them from what is there."""
-    count = out.size
-    c0 = table[position + corners[0] : position + corners[0] + count]
-    c1 = table[position + corners[1] : position + corners[1] + count]
-    c2 = table[position + corners[2] : position + corners[2] + count]
-    c3 = table[position + corners[3] : position + corners[3] + count]
-    c4 = table[position + corners[4] : position + corners[4] + count]
-    c5 = table[position + corners[5] : position + corners[5] + count]
-    c6 = table[position + corners[6] : position + corners[6] + count]
-    c7 = table[position + corners[7] : position + corners[7] + count]
-    if subtract:
-        for x in range(count):
-            total = (np.int64(c7[x]) - c6[x]) - (np.int64(c5[x]) - c4[x]) - (np.int64(c3[x]) - c2[x])
-            out[x] -= np.float32(np.int32(total + (np.int64(c1[x]) - c0[x]))) * scale
-    else:
-        for x in range(count):
-            total = (np.int64(c7[x]) - c6[x]) - (np.int64(c5[x]) - c4[x]) - (np.int64(c3[x]) - c2[x])
-            out[x] = np.float32(np.int32(total + (np.int64(c1[x]) - c0[x]))) * scale
+    scale = scales[feature, 0]
+    c0, c1 = position + corners[feature, 0], position + corners[feature, 1]
+    c2, c3 = position + corners[feature, 2], position + corners[feature, 3]
+    c4, c5 = position + corners[feature, 4], position + corners[feature, 5]
+    c6, c7 = position + corners[feature, 6], position + corners[feature, 7]
+    for x in range(count):
+        total = np.int64(table[np.uint64(c7 + x)]) - np.int64(table[np.uint64(c6 + x)])
+        total -= np.int64(table[np.uint64(c5 + x)]) - np.int64(table[np.uint64(c4 + x)])
+        total -= np.int64(table[np.uint64(c3 + x)]) - np.int64(table[np.uint64(c2 + x)])
+        total += np.int64(table[np.uint64(c1 + x)]) - np.int64(table[np.uint64(c0 + x)])
+        out[np.uint64(start + x)] = np.float32(np.int32(total)) * scale
+    scale = scales[feature, 1]
+    if scale == 0:
+        return
+    c0, c1 = position + corners[feature, 8], position + corners[feature, 9]
+    c2, c3 = position + corners[feature, 10], position + corners[feature, 11]
+    c4, c5 = position + corners[feature, 12], position + corners[feature, 13]
+    c6, c7 = position + corners[feature, 14], position + corners[feature, 15]
+    for x in range(count):
+        total = np.int64(table[np.uint64(c7 + x)]) - np.int64(table[np.uint64(c6 + x)])
+        total -= np.int64(table[np.uint64(c5 + x)]) - np.int64(table[np.uint64(c4 + x)])
+        total -= np.int64(table[np.uint64(c3 + x)]) - np.int64(table[np.uint64(c2 + x)])
+        total += np.int64(table[np.uint64(c1 + x)]) - np.int64(table[np.uint64(c0 + x)])
+        out[np.uint64(start + x)] -= np.float32(np.int32(total)) * scale
 
 
 @kernel

@@ -45,10 +45,10 @@ class BoxFeatures:
 
     Examples
     --------
-    >>> pool = BoxFeatures.random(5, seed=0, max_offset_mm=20, size_range_mm=(4, 16))
+    >>> pool = BoxFeatures.random(5, seed=0, max_offset_mm=20, size_range_mm=(4, 16), two_box_share=0)
     >>> image = np.full((8, 8, 8), 7, np.int16)
     >>> values = pool.evaluate([image], spacing_mm=(2, 2, 2), index_zyx=[[0, 0, 0], [3, 4, 5]])
-    >>> values.shape, set(np.unique(values)) <= {0.0, 7.0}
+    >>> values.shape, np.allclose(values, 7)
     ((2, 5), True)
     """
 

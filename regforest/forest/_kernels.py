@@ -15,8 +15,8 @@ NODE = np.dtype([("feature", np.int32), ("threshold", np.float32), ("left", np.i
 
 _ROW_BLOCK = 256
 _VOXEL_BLOCK = 2048  # its work space stays in the second-level cache
-_MAX_GAP = 8  # voxels of a row no further apart than this are computed together with those between them
-_SHORTEST_RUN = 4  # fewer voxels than this are computed one by one
+_MAX_GAP = 16  # voxels of a row no further apart than this are computed together with those between them
+_SHORTEST_RUN = 3  # fewer voxels than this are computed one by one
 _FEW = 2  # so few voxels leave the group and walk down the tree by themselves
 
 
@@ -184,8 +184,10 @@ def group_features(
         if stop - start < _SHORTEST_RUN:
             for i in range(start, stop):
                 found[i] = feature_at(table, corners, scales, positions[np.uint64(moving[i])], feature)
+        elif last - first == stop - start - 1:
+            feature_along(table, corners, scales, first, feature, found, start, stop - start)
         else:
-            feature_along(table, corners, scales, first, feature, run[: last - first + 1])
+            feature_along(table, corners, scales, first, feature, run, 0, last - first + 1)
             for i in range(start, stop):
                 found[i] = run[np.uint64(positions[np.uint64(moving[i])] - first)]
         start = stop

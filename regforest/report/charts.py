@@ -11,7 +11,8 @@ from regforest.spatial import sort_levels
 
 __all__ = ["rate_chart", "spread_chart"]
 
-_HEIGHT, _STEP, _LEFT, _BOTTOM, _TOP = 220, 30, 46, 26, 12
+_HEIGHT, _LEFT, _BOTTOM, _TOP = 220, 46, 26, 12
+_STEP, _DISC_STEP = 34, 56  # a disc has the longer name
 
 
 def spread_chart(values: Mapping[str, Sequence[float]], unit: str, digits: int = 1) -> str:
@@ -33,7 +34,7 @@ def spread_chart(values: Mapping[str, Sequence[float]], unit: str, digits: int =
     for i, name in enumerate(names):
         if name not in parts:
             continue
-        x = _x(i)
+        x = _x(i, names)
         low, q1, median, q3, high = (_y(value, top) for value in parts[name])
         text = f"{name}: median {parts[name][2]:.{digits}f} {unit}, n = {len(values[name])}"
         marks.append(
@@ -61,13 +62,13 @@ def rate_chart(rates: Mapping[str, tuple[int, int]]) -> str:
         height = _HEIGHT - _BOTTOM - y
         marks.append(
             f"<g><title>{escape(f'{name}: {hits} of {total}')}</title>"
-            f'<rect class=bar x="{_x(i) - 9}" width="18" y="{y:.1f}" height="{height:.1f}" rx="2"/></g>'
+            f'<rect class=bar x="{_x(i, names) - 9}" width="18" y="{y:.1f}" height="{height:.1f}" rx="2"/></g>'
         )
     return _frame(names, 100, marks)
 
 
 def _frame(names: Sequence[str], top: float, marks: Sequence[str]) -> str:
-    width = _x(len(names) - 1) + _STEP
+    width = _x(len(names), names)
     lines = []
     for tick in np.linspace(0, top, 5):
         y = _y(tick, top)
@@ -76,7 +77,7 @@ def _frame(names: Sequence[str], top: float, marks: Sequence[str]) -> str:
             f'<text class=tick x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{tick:g}</text>'
         )
     labels = [
-        f'<text class=tick x="{_x(i)}" y="{_HEIGHT - 8}" text-anchor="middle">{escape(name)}</text>'
+        f'<text class=tick x="{_x(i, names)}" y="{_HEIGHT - 8}" text-anchor="middle">{escape(name)}</text>'
         for i, name in enumerate(names)
     ]
     return (
@@ -86,8 +87,9 @@ def _frame(names: Sequence[str], top: float, marks: Sequence[str]) -> str:
     )
 
 
-def _x(column: int) -> int:
-    return _LEFT + _STEP // 2 + 6 + column * (_STEP + 4)
+def _x(column: int, names: Sequence[str]) -> int:
+    step = _DISC_STEP if any("/" in name for name in names) else _STEP
+    return _LEFT + step // 2 + 4 + column * step
 
 
 def _y(value: float, top: float) -> float:

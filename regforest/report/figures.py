@@ -26,6 +26,8 @@ FloatArray = NDArray[np.float64]
 _DRAWING = threading.Lock()  # matplotlib's text cache is not safe in threads
 _SLAB_MM = (-2.0, 0.0, 2.0)  # averaged across the picture's plane, against noise
 _CT_WINDOW_HU = (-250.0, 900.0)
+_DPI, _FONT_PT, _TITLE_PX = 100, 8, 22
+_WIDEST = 1.6  # width of a picture in units of its greatest height
 
 
 @dataclass(frozen=True)
@@ -125,34 +127,32 @@ def preview_png(volume: Volume, localization: Localization, path: str | Path) ->
 
 
 def _figure(views: CurvedViews, predicted: Landmarks, truth: Landmarks, title: str, height_px: int) -> Figure:
-    widths = [extent[1] - extent[0] for extent in (views.extent_sagittal, views.extent_coronal)]
-    height = views.extent_sagittal[3] - views.extent_sagittal[2]
-    scale = height_px / height
-    # very flat volumes would give a picture too narrow for its labels
-    width_px = max(360.0, sum(widths) * scale + 8)
-    dpi = 100
-    figure = Figure(figsize=(width_px / dpi, (height_px + (22 if title else 0)) / dpi), dpi=dpi, facecolor="black")
-    top = 1 - (22 / (height_px + 22) if title else 0)
+    extents = (views.extent_sagittal, views.extent_coronal)
+    widths = np.array([right - left for left, right, _, _ in extents])
+    height = extents[0][3] - extents[0][2]
+    # one scale for both directions; wide and flat volumes are limited by the width
+    scale = min(height_px / height, _WIDEST * height_px / widths.sum())
+    head = _TITLE_PX if title else 0
+    size = np.array([widths.sum() * scale, height * scale + head])
+    figure = Figure(figsize=tuple(size / _DPI), dpi=_DPI, facecolor="black")
     low, high = _window(views)
     left = 0.0
-    extents = (views.extent_sagittal, views.extent_coronal)
     for pixels, extent, axis, share in zip(
-        (views.sagittal, views.coronal), extents, (1, 0), np.array(widths) / sum(widths), strict=True
+        (views.sagittal, views.coronal), extents, (1, 0), widths / widths.sum(), strict=True
     ):
-        axes = figure.add_axes((left, 0, share, top))
+        axes = figure.add_axes((left, 0, share, 1 - head / size[1]))
         left += share
         axes.imshow(pixels, cmap="gray", vmin=low, vmax=high, extent=extent, aspect="auto", interpolation="bilinear")
-        _mark(axes, predicted, truth, axis, height_px)
+        _mark(axes, predicted, truth, axis)
         axes.set(xlim=extent[:2], ylim=extent[2:])
         axes.axis("off")
     if title:
-        figure.text(0.01, 1 - 5 / (height_px + 22), title, color="white", fontsize=8, va="top")
+        figure.text(0.01, 1 - 5 / size[1], title, color="white", fontsize=_FONT_PT, va="top")
     return figure
 
 
-def _mark(axes: Any, predicted: Landmarks, truth: Landmarks, axis: int, height_px: int) -> None:
+def _mark(axes: Any, predicted: Landmarks, truth: Landmarks, axis: int) -> None:
     """Draw both sets of levels into one picture whose horizontal axis is x (0) or y (1)."""
-    size = 7.5 if height_px > 400 else 6
     for name in truth:
         point = truth[name]
         axes.plot(point[axis], point[2], "o", mfc="none", mec="white", mew=1.0, ms=9, alpha=0.9)
@@ -160,13 +160,16 @@ def _mark(axes: Any, predicted: Landmarks, truth: Landmarks, axis: int, height_p
             there = predicted[name]
             axes.plot([point[axis], there[axis]], [point[2], there[2]], "-", color="white", lw=0.8)
         else:
-            axes.text(point[axis], point[2], f"({name})", color="white", fontsize=size, ha="center", va="center")
+            axes.annotate(
+                f"({name})", (point[axis], point[2]), xytext=(-8, 0), textcoords="offset points", ha="right",
+                va="center", color="white", fontsize=_FONT_PT,
+            )  # fmt: skip
     for name in predicted:
         point, colour = predicted[name], level(name).colour
         axes.plot(point[axis], point[2], "o", color=colour, mec="black", mew=0.6, ms=5)
         axes.annotate(
             name, (point[axis], point[2]), xytext=(8, 0), textcoords="offset points", va="center", color="white",
-            fontsize=size, bbox={"facecolor": "black", "alpha": 0.55, "pad": 0.8, "edgecolor": colour, "lw": 0.7},
+            fontsize=_FONT_PT, bbox={"facecolor": "black", "alpha": 0.55, "pad": 0.8, "edgecolor": colour, "lw": 0.7},
         )  # fmt: skip
 
 
@@ -198,4 +201,3 @@ def _window(views: CurvedViews) -> tuple[float, float]:
         return _CT_WINDOW_HU
     low, high = np.percentile(pixels, [1, 99.5])
     return float(low), float(max(high, low + 1e-6))
-

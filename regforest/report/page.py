@@ -93,7 +93,7 @@ def _card(card: Card) -> str:
         picture = f'<img alt="{escape(card.name)}" src="data:image/jpeg;base64,{data}">'
     verdict = card.status if not card.reason else f"{card.status}: {card.reason}"
     facts = "".join(f"<li>{escape(fact)}</li>" for fact in card.facts)
-    badge = f"<span class=\"badge {escape(card.status)}\">{escape(verdict)}</span>"
+    badge = f'<span class="badge {escape(card.status)}">{escape(verdict)}</span>'
     name = escape(card.name)
     return f'<article id="case-{name}">{picture}<h3>{name}</h3>{badge}<ul>{facts}</ul></article>'
 

@@ -56,7 +56,7 @@ class Table:
         """Return the table as HTML."""
         top = "".join(f'<th colspan="{len(columns)}">{escape(title)}</th>' for title, columns in self.groups)
         names = "".join(
-            f'<th{_first(i)}>{escape(column)}</th>' for _, columns in self.groups for i, column in enumerate(columns)
+            f"<th{_first(i)}>{escape(column)}</th>" for _, columns in self.groups for i, column in enumerate(columns)
         )
         body = "".join(
             f"<tr><th>{escape(name)}</th>"

@@ -39,7 +39,7 @@ class Grid:
     --------
     >>> grid = Grid.from_parts((10, 20, 30), spacing_mm=(0.5, 0.5, 2.0), origin_mm=(-5, 0, 100))
     >>> grid.index_to_lps([[1, 0, 2]])
-    array([[ -4.,   0., 102.]])
+    array([[ -4.5,   0. , 104. ]])
     """
 
     shape_zyx: tuple[int, int, int]

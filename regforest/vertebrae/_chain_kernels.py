@@ -25,7 +25,7 @@ def log_add(a: float, b: float) -> float:
     high, low = max(a, b), min(a, b)
     if low < high - 40.0 or high == -np.inf:  # beyond the precision of a double
         return high
-    return high + np.log1p(np.exp(low - high))
+    return float(high + np.log1p(np.exp(low - high)))
 
 
 @kernel
@@ -34,7 +34,7 @@ def distance_squared(whiten: Floats, x: float, y: float, z: float) -> float:
     a = whiten[0, 0] * x
     b = whiten[1, 0] * x + whiten[1, 1] * y
     c = whiten[2, 0] * x + whiten[2, 1] * y + whiten[2, 2] * z
-    return a * a + b * b + c * c
+    return float(a * a + b * b + c * c)
 
 
 @kernel
@@ -195,7 +195,7 @@ def sum_backward(
     marginal: Floats,
 ) -> None:
     """After `sum_forward`: `marginal` becomes the log of the sum over the paths through each node."""
-    out = np.full((2, len(node_log)), -np.inf)  # after a loose edge, after a linked one (which leaves linked ones out)
+    out = np.full((2, len(node_log)), -np.inf)  # after a loose edge; after a linked one, by loose ones alone
     for v in range(len(node_log)):
         out[:, v] = end[v]
         marginal[v] = begin[v] + node_log[v] + end[v]

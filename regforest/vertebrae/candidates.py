@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regforest.spatial import LEVELS, Grid
-from regforest.vertebrae.dense_labels import BACKGROUND, CLASSES, class_of_level, kernel_width_mm2
+from regforest.vertebrae.dense_labels import BACKGROUND, CLASSES, body_radius_mm, class_of_level
 from regforest.vertebrae.mean_shift import find_modes, kernel_mean, shift_to_modes, strongest_apart
 
 __all__ = ["CandidateSettings", "Candidates", "find_candidates"]
@@ -30,12 +30,16 @@ class CandidateSettings:
         Least kernel mean of p(v | x) that counts as a mode.
     merge_share : float
         Modes closer than this share of the vertebra's radius are one body.
+    mass_at_even_odds, mass_steepness : float
+        A candidate of mass m is a body with probability m^s / (m^s + m0^s), the rest speaks for a false detection.
     """
 
-    kernel_share: float = 0.5
+    kernel_share: float = 0.3
     modes_per_class: int = 4
-    minimum_probability: float = 0.04
-    merge_share: float = 0.7
+    minimum_probability: float = 0.012
+    merge_share: float = 0.6
+    mass_at_even_odds: float = 0.1
+    mass_steepness: float = 4.0
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ class Candidates:
     mass : ndarray, shape (N,)
         Kernel mean of p(any vertebra | x): how surely there is a body.
     level_log_scores : ndarray, shape (N, len(LEVELS))
-        Natural logarithm of each level's share of the evidence.
+        Natural logarithm of each level's share of the evidence; a row sums to the probability of a body.
     """
 
     points_lps_mm: FloatArray
@@ -67,7 +71,7 @@ def find_candidates(probability: NDArray[np.float32], grid: Grid, settings: Cand
     grid : Grid
         The isotropic working grid.
     """
-    radius_mm = np.array([np.sqrt(kernel_width_mm2(name)) for name in CLASSES[:BACKGROUND]])
+    radius_mm = np.array([body_radius_mm(name) for name in CLASSES[:BACKGROUND]])
     sigma_vox = radius_mm * settings.kernel_share / grid.spacing_mm[0]
     modes, strength, owner = _all_modes(probability, sigma_vox, settings)
     if not len(modes):
@@ -80,7 +84,7 @@ def find_candidates(probability: NDArray[np.float32], grid: Grid, settings: Cand
     kept = strongest_apart(modes, mass, merge_vox[owner[kept]])
     centres = modes[kept]
     evidence = kernel_mean(probability[:BACKGROUND], centres, sigma_vox)
-    return Candidates(grid.index_to_lps(centres[:, ::-1]), mass[kept], _log_scores(evidence))
+    return Candidates(grid.index_to_lps(centres[:, ::-1]), mass[kept], _log_scores(evidence, mass[kept], settings))
 
 
 def _all_modes(
@@ -94,6 +98,7 @@ def _all_modes(
     return np.concatenate([m for m, _ in found]), np.concatenate([d for _, d in found]), owner
 
 
-def _log_scores(evidence: FloatArray) -> FloatArray:
+def _log_scores(evidence: FloatArray, mass: FloatArray, settings: CandidateSettings) -> FloatArray:
     share = (evidence + 1e-4) / (evidence + 1e-4).sum(axis=1, keepdims=True)
-    return np.asarray(np.log(share[:, [class_of_level(name) for name in LEVELS]]))
+    body = 1 / (1 + (settings.mass_at_even_odds / mass) ** settings.mass_steepness)
+    return np.asarray(np.log(share[:, [class_of_level(name) for name in LEVELS]] * body[:, None]))

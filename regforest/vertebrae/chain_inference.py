@@ -90,7 +90,7 @@ class ChainGraph:
             t.gain, t.pair_whiten, t.pair_log, *tails, self.offsets, self.transition,
         )  # fmt: skip
 
-    def _arguments(self, node_log: Floats) -> tuple[Any, ...]:
+    def _arguments(self, node_log: Floats) -> Any:
         candidates = len(self.points_lps_mm)
         begin, end = np.tile(self.begin_log, candidates), np.tile(self.end_log, candidates)
         return (
@@ -103,7 +103,7 @@ class ChainGraph:
         marginal = np.empty(self.node_log.size)
         arguments = self._arguments(self.node_log)
         total = kernels.sum_forward(*arguments)
-        kernels.sum_backward(*arguments, np.empty(len(self.edges)), marginal)
+        kernels.sum_backward(*[*arguments, np.empty(len(self.edges)), marginal])
         return total, np.exp(marginal - total).reshape(self.node_log.shape)
 
     def log_sum(self, allowed: NDArray[np.bool_]) -> float:
@@ -119,8 +119,8 @@ class ChainGraph:
         before, after = np.full(count, -1), np.full(count, -1)
         best, best_edge = np.empty(size), np.empty(size, np.int64)
         arguments = self._arguments(self.node_log)
-        kernels.best_forward(*arguments, before)
-        kernels.best_backward(*arguments, np.empty(count), after, best, best_edge)
+        kernels.best_forward(*[*arguments, before])
+        kernels.best_backward(*[*arguments, np.empty(count), after, best, best_edge])
         found = {(-1,) * len(self.points_lps_mm): 0.0}
         for node in np.flatnonzero(best > best.max(initial=0.0) - 25):  # the rest is beyond doubt
             levels = self._follow(int(node), int(best_edge[node]), before, after)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ _STAND_IN = {
 RARE_ARCS: tuple[tuple[str, str], ...] = (("T11", "L1"), ("T12", "T13"), ("L5", "L6"))
 """Steps that make a spine unusual: no T12, a T13, an L6."""
 
-ARCS: tuple[tuple[str, str], ...] = (*zip(PAPER_LEVELS[:-1], PAPER_LEVELS[1:], strict=True), *_STAND_IN)
+ARCS: tuple[tuple[str, str], ...] = (*itertools.pairwise(PAPER_LEVELS), *_STAND_IN)
 """Steps from a level to the next one below it that spines have: the usual 25, then those of T13, L6 and no T12."""
 
 _SHRINKAGE = 10.0  # examples that the default statistics of a step count for
@@ -144,10 +145,7 @@ def fit_chain_prior(
     """
     base = default or default_chain_prior()
     spines = [{name: np.asarray(chain[name], dtype=np.float64) for name in chain} for chain in chains]
-    steps = [
-        np.array([s[b] - s[a] for s in spines if a in s and b in s and not (_between(a, b) & s.keys())]).reshape(-1, 3)
-        for a, b in ARCS
-    ]
+    steps = [np.array([s[b] - s[a] for s in spines if _has(s, a, b)]).reshape(-1, 3) for a, b in ARCS]
     if not any(len(step) for step in steps):
         raise DataError(f"a chain prior needs annotated neighbours, found none in {len(spines)} chains")
     mean, covariance = base.step_mean_mm.copy(), base.step_covariance_mm2.copy()
@@ -169,8 +167,10 @@ def _names(spine: Mapping[str, Floats]) -> list[str]:
     return sorted((name for name in spine if name in LEVELS), key=LEVELS.index)
 
 
-def _between(upper: str, lower: str) -> set[str]:
-    return set(LEVELS[LEVELS.index(upper) + 1 : LEVELS.index(lower)])
+def _has(spine: Mapping[str, Floats], upper: str, lower: str) -> bool:
+    """Whether a spine shows two levels and none between them."""
+    between = LEVELS[LEVELS.index(upper) + 1 : LEVELS.index(lower)]
+    return upper in spine and lower in spine and not any(name in spine for name in between)
 
 
 def _without_outliers(step: Floats) -> Floats:
@@ -196,7 +196,7 @@ def _correlation(spines: Sequence[Mapping[str, Floats]], mean: Floats, covarianc
     z = np.full((len(spines), len(usual), 3), np.nan)
     for row, spine in enumerate(spines):
         for arc, (a, b) in enumerate(usual):
-            if a in spine and b in spine and not (_between(a, b) & spine.keys()):
+            if _has(spine, a, b):
                 z[row, arc] = np.clip((spine[b] - spine[a] - mean[arc]) / sd[arc], -4, 4)
     result = default.copy()
     for lag in range(1, min(len(default), len(usual) - 1) + 1):
@@ -208,18 +208,15 @@ def _correlation(spines: Sequence[Mapping[str, Floats]], mean: Floats, covarianc
 
 
 def _rare(spines: Sequence[Mapping[str, Floats]], default: Mapping[str, float]) -> dict[str, float]:
-    """Share of spines with each rare arc, among those that show its upper level and one below it."""
+    """Share of spines with each rare arc, drawn towards the default."""
     result = {}
     for upper, lower in RARE_ARCS:
         usual = next(b for a, b in ARCS if a == upper)
-        count = sum(upper in s and lower in s and usual not in s for s in spines)
-        if lower == "L6":  # seen more often than S1, which many data sets leave out
-            count = sum(upper in s and lower in s for s in spines)
-        shown = sum(upper in s and (usual in s or lower in s) for s in spines) if lower != "L6" else sum(
-            upper in s for s in spines
-        )
-        prior = default[f"{upper}>{lower}"]
-        result[f"{upper}>{lower}"] = (count + _SHRINKAGE * prior) / (shown + _SHRINKAGE)
+        # many data sets end at the last lumbar body: there every spine with an L5 tells whether it has an L6
+        shown = [s for s in spines if upper in s and (lower == "L6" or usual in s or lower in s)]
+        count = sum(_has(s, upper, lower) for s in shown)
+        name = f"{upper}>{lower}"
+        result[name] = (count + _SHRINKAGE * default[name]) / (len(shown) + _SHRINKAGE)
     return result
 
 

@@ -86,7 +86,7 @@ def build_tables(prior: ChainPrior) -> StepTables:
 
 
 def _tempered(log_density: Floats, weight: float) -> Floats:
-    """Flatten differences between densities around the usual one, which must stay comparable with that of false ones."""
+    """Flatten differences between densities around the usual one, which stays comparable with that of false ones."""
     return np.asarray(_USUAL_LOG_DENSITY + weight * (log_density - _USUAL_LOG_DENSITY))
 
 
@@ -126,7 +126,7 @@ def _covariance(prior: ChainPrior, units: list[int]) -> Floats:
 
 
 def _between(prior: ChainPrior, a: int, b: int, apart: int) -> Floats:
-    """Covariance (3, 3) of two unit steps some levels apart; the correlation halves with each lag beyond those known."""
+    """Covariance (3, 3) of two unit steps some levels apart; beyond the lags known, correlations halve."""
     known = len(prior.step_correlation)
     rho = prior.step_correlation[min(apart, known) - 1] * 0.5 ** max(0, apart - known)
     variance = np.diagonal(prior.step_covariance_mm2[a]) * np.diagonal(prior.step_covariance_mm2[b])

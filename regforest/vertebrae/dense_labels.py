@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from regforest.spatial import LEVELS, PAPER_LEVELS, Landmarks
 
-__all__ = ["BACKGROUND", "CLASSES", "class_of_level", "kernel_width_mm2", "label_distribution", "unlabelled_bodies"]
+__all__ = ["BACKGROUND", "CLASSES", "body_radius_mm", "class_of_level", "label_distribution", "unlabelled_bodies"]
 
 FloatArray = NDArray[np.float64]
 
@@ -74,12 +74,14 @@ def class_of_level(name: str) -> int:
     return CLASSES.index(_STANDS_FOR.get(name, name))
 
 
-def kernel_width_mm2(name: str) -> float:
-    """Width h_v of a vertebra's claim, in mm^2: the square of its radius, so that psi is 1/e at its rim."""
-    return float(_DIAMETER_MM[_STANDS_FOR.get(name, name)] / 2) ** 2
+def body_radius_mm(name: str) -> float:
+    """Radius of a vertebral body seen from above: half the diameter of its disc."""
+    return float(_DIAMETER_MM[_STANDS_FOR.get(name, name)] / 2)
 
 
-def label_distribution(points_lps_mm: ArrayLike, landmarks: Landmarks) -> NDArray[np.float32]:
+def label_distribution(
+    points_lps_mm: ArrayLike, landmarks: Landmarks, claim_share: float = 0.5
+) -> NDArray[np.float32]:
     """Soft label of each point: the distribution over `CLASSES`.
 
     Parameters
@@ -88,6 +90,8 @@ def label_distribution(points_lps_mm: ArrayLike, landmarks: Landmarks) -> NDArra
         Where labels are wanted.
     landmarks : Landmarks
         Annotated centres, LPS mm.
+    claim_share : float
+        Where a vertebra's claim falls to 1/e, as a share of its radius: h_v = (claim_share * radius)^2.
 
     Returns
     -------
@@ -104,7 +108,7 @@ def label_distribution(points_lps_mm: ArrayLike, landmarks: Landmarks) -> NDArra
     points = np.asarray(points_lps_mm, dtype=np.float64).reshape(-1, 3)
     claims = np.zeros((len(points), len(CLASSES)))
     for name, centre in landmarks.items():
-        psi = np.exp(-((points - centre) ** 2).sum(axis=1) / kernel_width_mm2(name))
+        psi = np.exp(-((points - centre) ** 2).sum(axis=1) / (claim_share * body_radius_mm(name)) ** 2)
         column = class_of_level(name)
         np.maximum(claims[:, column], psi, out=claims[:, column])
     foreground = claims.max(axis=1)

@@ -33,7 +33,7 @@ _FLOOR = 1e-4  # share of false detections that no score rules out
 _ALTERNATIVES = 5
 _ANCHOR_MM = 20.0
 _FORCED = 1e4
-_ANCHOR_EVIDENCE = 3.0  # log-odds of the scores against the chain shifted by one
+_ANCHOR_EVIDENCE = 2.0  # log-odds of the scores against the chain shifted by one
 # levels that name themselves: the ends of the spine, or both sides of a border between regions
 _SELF_NAMING = (("C1",), ("C2",), ("S1",), ("S2",), ("C7", "T1"), ("T12", "L1"), ("T13", "L1"), ("T11", "L1"))
 
@@ -111,8 +111,8 @@ def identify(
     points_lps_mm : array_like, shape (N, 3)
         Candidate body centres in LPS mm, in any order; some may be false, doubled or missing.
     level_log_scores : array_like, shape (N, 28)
-        Natural logarithms of the evidence for each level, columns in the order of `LEVELS`, ``-inf`` for none. What the
-        evidence of a row leaves of 1 speaks for a false detection; rows that sum to more are scaled.
+        Natural logarithms of the evidence for each level, columns in the order of `LEVELS`, ``-inf`` for none. What
+        the evidence of a row leaves of 1 speaks for a false detection; rows that sum to more are scaled.
     prior : ChainPrior, optional
         Statistics of spines and detections; the shipped ones if not given.
     anchor : mapping of str to point, optional
@@ -293,10 +293,10 @@ def _is_anchored(named: NDArray[np.int64], scores: Floats) -> bool:
     finite = np.maximum(scores, -20.0)
     own = finite[rows, named[rows]].sum()
     for shift in (-1, 1):
-        columns = [_neighbours(int(v), shift) for v in named[rows]]
-        other = sum(max((finite[r, c] for c in found), default=-20.0) for r, found in zip(rows, columns, strict=True))
-        other_levels = max((len(found) for found in columns), default=0)
-        if other_levels and own - other < _ANCHOR_EVIDENCE:
+        # the usual neighbour: that a transitional vertebra looks like the one beside it does not unname the others
+        columns = [_neighbours(int(v), shift)[-1:] for v in named[rows]]
+        other = sum(finite[r, c[0]] if c else -20.0 for r, c in zip(rows, columns, strict=True))
+        if own - other < _ANCHOR_EVIDENCE:
             return False
     return True
 

@@ -15,7 +15,7 @@ from regforest.features import BoxFeatures
 from regforest.forest import Forest, ForestClassifier, predict_volume
 from regforest.io.models import read_model, write_model
 from regforest.spatial import AnnotatedScan, Landmarks, Localization, Volume
-from regforest.vertebrae.candidates import CandidateSettings, Candidates, find_candidates
+from regforest.vertebrae.candidates import Candidates, CandidateSettings, find_candidates
 from regforest.vertebrae.chain_prior import ChainPrior, fit_chain_prior
 from regforest.vertebrae.identification import Identification, identify
 from regforest.vertebrae.sampling import SamplingSettings, draw_training_points, working_image

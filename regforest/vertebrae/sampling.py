@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from regforest.errors import DataError
 from regforest.spatial import AnnotatedScan, Grid, Landmarks, Volume
 from regforest.vertebrae.dense_labels import (
-    kernel_width_mm2,
+    body_radius_mm,
     label_distribution,
     unlabelled_bodies,
 )
@@ -36,12 +36,15 @@ class SamplingSettings:
         Vertebra voxels come from a ball of this many vertebra radii.
     near_spine_mm : float
         How far from the spine the near background reaches.
+    claim_share : float
+        Width of the soft labels, see `label_distribution`. At 1 the maps of neighbouring bodies run together.
     """
 
     per_vertebra: int = 220
     background_per_vertebra: int = 160
     radius_factor: float = 1.2
     near_spine_mm: float = 45.0
+    claim_share: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -84,11 +87,11 @@ def draw_training_points(
     index_xyz = index_xyz[((index_xyz >= 0) & (index_xyz < grid.size_xyz)).all(axis=1)]
     points = grid.index_to_lps(index_xyz)
     known = ~_near_any(points, unlabelled_bodies(spine), _UNLABELLED_RADIUS_MM)
-    return TrainingPoints(index_xyz[known, ::-1], label_distribution(points[known], spine))
+    return TrainingPoints(index_xyz[known, ::-1], label_distribution(points[known], spine, settings.claim_share))
 
 
 def _around_bodies(spine: Landmarks, settings: SamplingSettings, rng: np.random.Generator) -> NDArray[np.float64]:
-    radius = np.array([np.sqrt(kernel_width_mm2(name)) for name in spine]) * settings.radius_factor
+    radius = np.array([body_radius_mm(name) for name in spine]) * settings.radius_factor
     centres = np.repeat(spine.points_lps_mm, settings.per_vertebra, axis=0)
     direction = rng.normal(size=centres.shape)
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)

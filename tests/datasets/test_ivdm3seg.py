@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -194,3 +195,28 @@ def test_points_without_masks_cannot_be_written(tmp_path: Path) -> None:
     points = AnnotatedScan("01", "P", scan("01").channels, Landmarks({"L1/L2": (0, 0, 0)}))
     with pytest.raises(DataError, match="masks"):
         write_ivdm3seg_case(tmp_path, points)
+
+
+def test_a_link_back_to_the_folder_does_not_double_the_scans(tmp_path: Path) -> None:
+    write_folders(tmp_path, "01", ".nii")
+    (tmp_path / "again").symlink_to(tmp_path)
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    check(tmp_path, "01")
+
+
+def test_a_folder_that_cannot_be_listed_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_folders(tmp_path, "01", ".nii")
+    (tmp_path / "02").mkdir()
+    listed = os.scandir
+
+    def refuse(folder: Path) -> object:
+        if Path(folder).name == "02":
+            raise PermissionError(13, "Permission denied")
+        return listed(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    dataset = open_ivdm3seg(tmp_path)
+    assert [case.name for case in dataset.cases] == ["01"]
+    (fault,) = dataset.faults
+    assert fault.case == "02"
+    assert "Permission denied" in fault.error

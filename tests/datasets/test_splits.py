@@ -50,7 +50,7 @@ def test_the_shipped_folds_and_extra_scans_make_the_242_of_the_release():
 
 def test_lines_may_be_ids_or_paths_of_either_system(tmp_path):
     (tmp_path / "a.txt").write_text(
-        "\ufeff# official\n\n 4517454 \n/data/patient0012/4533963/4533963.mhd\nspine-1\\patient3\\4543027\\x.lml\n"
+        "\ufeff# official\n\n 4517454 \n/d/2013/patient0012/4533963/4533963.mhd\nspine-1\\patient3\\4543027\\x.lml\n"
         "spine-test-data/4547671.nii.gz\n4517454\n",
         encoding="utf-8",
     )

@@ -114,9 +114,9 @@ def test_only_a_missing_ordinary_level_makes_a_gap(annotated, extra, in_gap):
     assert row.in_gap is in_gap
 
 
-chains = st.dictionaries(
-    st.sampled_from(LEVELS), st.tuples(*[st.floats(-200, 200)] * 3), min_size=1, max_size=8
-).map(Landmarks)
+chains = st.dictionaries(st.sampled_from(LEVELS), st.tuples(*[st.floats(-200, 200)] * 3), min_size=1, max_size=8).map(
+    Landmarks
+)
 
 
 @given(chains, chains)

@@ -52,7 +52,7 @@ def test_features_move_with_the_image():
     moved = np.roll(image, (3, -4, 5), axis=(0, 1, 2))
     index = rng.integers(14, 26, (30, 3))
     np.testing.assert_array_equal(
-        pool.evaluate([image], 1.0, index), pool.evaluate([moved], 1.0, index + [3, -4, 5])
+        pool.evaluate([image], 1.0, index), pool.evaluate([moved], 1.0, index + np.array([3, -4, 5]))
     )
 
 
@@ -92,7 +92,7 @@ def test_extreme_values_in_the_largest_allowed_box_do_not_overflow():
 
 def test_a_box_of_65536_voxels_is_refused_with_advice():
     pool = BoxFeatures([[[0, 0, 0], [0, 0, 0]]], [[[64, 32, 32], [1, 1, 1]]], [[0, -1]])
-    with pytest.raises(DataError, match="65536 voxels is too large.*coarser"):
+    with pytest.raises(DataError, match=r"65536 voxels is too large.*coarser"):
         pool.compile(1.0)
     pool.compile(2.0)
 

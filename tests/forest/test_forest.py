@@ -116,7 +116,9 @@ def training_data(rng, rows, features, classes):
     st.integers(1, 6),
     st.integers(1, 9),
 )
-def test_probabilities_equal_scikit_learns_for_forests_of_any_shape(seed, kind, trees, depth, rows, features, classes):
+def test_probabilities_equal_scikit_learns_for_forests_of_any_shape(
+    seed, kind, trees, depth, rows, features, classes
+):
     rng = np.random.default_rng(seed)
     X, y = training_data(rng, rows, features, classes)
     theirs = kind(trees, max_depth=depth, random_state=seed).fit(X, y)
@@ -133,9 +135,7 @@ def test_means_equal_scikit_learns_regressors(kind, outputs):
     X = rng.normal(size=(200, 5)).astype(np.float32)
     y = (X @ rng.normal(size=(5, outputs))).squeeze()
     theirs = kind(7, random_state=1).fit(X, y)
-    np.testing.assert_allclose(
-        Forest.from_sklearn(theirs).predict(X), theirs.predict(X).reshape(200, -1), atol=1e-5
-    )
+    np.testing.assert_allclose(Forest.from_sklearn(theirs).predict(X), theirs.predict(X).reshape(200, -1), atol=1e-5)
 
 
 def test_a_single_tree_can_be_converted():

@@ -56,9 +56,7 @@ def split_case(seed, samples, classes, levels):
     return codes, labels, weights, np.eye(classes, dtype=np.float32)[labels]
 
 
-@given(
-    st.integers(0, 10_000), st.integers(2, 70), st.integers(1, 5), st.sampled_from([2, 9, 256]), st.integers(1, 4)
-)
+@given(st.integers(0, 10_000), st.integers(2, 70), st.integers(1, 5), st.sampled_from([2, 9, 256]), st.integers(1, 4))
 def test_all_three_scans_find_the_split_that_trying_every_code_finds(seed, samples, classes, levels, min_leaf):
     codes, labels, weights, targets = split_case(seed, samples, classes, levels)
     totals, total = (weights[:, None] * targets).sum(axis=0).astype(float), float(weights.sum())
@@ -69,9 +67,7 @@ def test_all_three_scans_find_the_split_that_trying_every_code_finds(seed, sampl
 
     _splits.sort_codes(codes, samples, 0, 255, counts, order)
     np.testing.assert_array_equal(order, np.argsort(codes, kind="stable"))
-    by_class = _splits.scan_classes(
-        codes, order, labels, weights, 0, samples, totals, total, squares, min_leaf, left
-    )
+    by_class = _splits.scan_classes(codes, order, labels, weights, 0, samples, totals, total, squares, min_leaf, left)
     by_target = _splits.scan_targets(codes, order, targets, weights, 0, samples, totals, total, min_leaf, left)
     _splits.fill_histogram(codes, labels, no_targets, weights, 0, samples, histogram, bins, counts)
     by_histogram = _splits.scan_histogram(histogram, bins, counts, 0, 255, samples, totals, total, min_leaf, left)
@@ -104,9 +100,7 @@ def grow(X, y, n_classes, seeds=(5,), weights=None, **settings):
     settings = {"max_features": X.shape[1], "bootstrap": False} | settings
     columns = BinnedColumns.from_rows(X, seed=0)
     weights = np.ones(len(X), np.float32) if weights is None else np.asarray(weights, np.float32)
-    return grow_forest(
-        columns, y, weights, np.array(seeds), TreeSettings(**settings), n_classes=n_classes, n_jobs=1
-    )
+    return grow_forest(columns, y, weights, np.array(seeds), TreeSettings(**settings), n_classes=n_classes, n_jobs=1)
 
 
 def class_data(rows=400, features=6, classes=4, seed=0):

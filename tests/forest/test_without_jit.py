@@ -27,7 +27,8 @@ soft = ForestRegressor(2, max_depth=4, random_state=0).fit(X, index.astype(float
 np.savez(
     OUT, X=X, dense=pool.evaluate_dense([image], 1.0), volume=predict_volume(forest, pool, [image], 1.0),
     points=predict_points(soft, pool, [image], 1.0, index[::3]), rows=forest.predict(X), leaves=soft.apply(X),
-    **{"hard_" + k: v for k, v in forest.to_arrays().items()}, **{"soft_" + k: v for k, v in soft.to_arrays().items()},
+    **{"hard_" + name: array for name, array in forest.to_arrays().items()},
+    **{"soft_" + name: array for name, array in soft.to_arrays().items()},
 )
 """
 

@@ -311,6 +311,13 @@ def test_labels_take_over_matrices_codes_and_units_of_the_image_exactly(tmp_path
     assert found.voxels.dtype == np.uint8
 
 
+def test_voxel_sizes_that_contradict_the_sform_are_taken_over_too(tmp_path):
+    rows = {"srow_x": [5, 0, 0, 1], "srow_y": [0, 5, 0, 2], "srow_z": [0, 0, 5, 3]}
+    path = nifti(tmp_path / "image.nii", pixdim=[-1, 2, 3, 4, 0, 0, 0, 0], sform_code=2, qform_code=0, **rows)
+    write_label_image(Volume(LABELS, read_grid(path)), {}, tmp_path / "out.nii", path)
+    np.testing.assert_array_equal(nibabel.load(tmp_path / "out.nii").header["pixdim"][:4], [-1, 2, 3, 4])
+
+
 def test_names_of_labels_travel_in_the_header(tmp_path):
     names = {1: "T12", 12: "L5/S1"}
     write_label_image(volume(voxels=LABELS), names, tmp_path / "a.nii.gz")

@@ -6,8 +6,8 @@ from regforest.spatial import Landmarks
 from regforest.vertebrae.dense_labels import (
     BACKGROUND,
     CLASSES,
+    body_radius_mm,
     class_of_level,
-    kernel_width_mm2,
     label_distribution,
     unlabelled_bodies,
 )
@@ -22,15 +22,14 @@ def test_a_centre_belongs_to_its_vertebra_and_a_far_point_to_the_background():
     assert labels[1, BACKGROUND] > 0.999
 
 
-def test_at_the_rim_of_a_body_the_claim_is_one_over_e():
-    radius = np.sqrt(kernel_width_mm2("L1"))
-    labels = label_distribution([(radius, 0, 0)], Landmarks({"L1": (0, 0, 0)}))
+def test_at_the_rim_of_a_body_a_wide_claim_is_one_over_e():
+    labels = label_distribution([(body_radius_mm("L1"), 0, 0)], Landmarks({"L1": (0, 0, 0)}), claim_share=1)
     np.testing.assert_allclose(labels[0, class_of_level("L1")], np.exp(-1), rtol=1e-6)
 
 
 def test_halfway_between_two_equal_vertebrae_both_have_the_same_part():
     spine = Landmarks({"T12": (0, 0, 34), "L1": (0, 0, 0)})  # both have a diameter of 34 mm
-    label = label_distribution([(0, 0, 17)], spine)[0]
+    label = label_distribution([(0, 0, 17)], spine, claim_share=1)[0]
     np.testing.assert_allclose(label[class_of_level("T12")], label[class_of_level("L1")], rtol=1e-6)
     np.testing.assert_allclose(label[class_of_level("L1")], np.exp(-1) / 2, rtol=1e-6)
 

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.reference import mean_shift_mode
 
 from regforest.vertebrae.mean_shift import find_modes, kernel_mean, shift_to_modes, strongest_apart
+from tests.reference import mean_shift_mode
 
 
 def blob(shape, centre, sigma, height=1.0):

@@ -142,7 +142,7 @@ def _aim(person: Person, task: Task, rng: np.random.Generator) -> Scan:
     pixel, slice_mm = round(field / matrix, 6), task.scan.slice_mm
     slices = max(8, round((top - bottom) / slice_mm))
     first_mm = np.append(middle - pixel * (matrix - 1) / 2, bottom + slice_mm / 2)
-    noise = rng.uniform(7, 22) * np.clip((2.5 / slice_mm) ** 0.35, 0.8, 1.7)
+    noise = rng.uniform(7, 28) * np.clip((2.5 / slice_mm) ** 0.35, 0.8, 1.7)
     sharpness = float(np.clip(rng.normal(0.45, 0.3), 0, 1))
     spacing = np.array([pixel, pixel, slice_mm])
     return Scan(

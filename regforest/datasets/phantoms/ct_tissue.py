@@ -45,8 +45,8 @@ def tissue_table(rng: np.random.Generator, person: Person, contrast: str) -> Flo
         Mean HU, fine grain, slow drift, cell of the slow noise in mm, mode of mixing, HU of the second component,
         threshold, softness: see `ct_kernels.paint`.
     """
-    blood = {"none": 42.0, "arterial": 330.0, "venous": 160.0}[contrast] + rng.normal(0, 10)
-    vein = {"none": 42.0, "arterial": 110.0, "venous": 150.0}[contrast] + rng.normal(0, 10)
+    blood = {"none": 42.0, "arterial": 330.0, "venous": 160.0}[contrast] * rng.uniform(0.85, 1.4)
+    vein = {"none": 42.0, "arterial": 110.0, "venous": 150.0}[contrast] * rng.uniform(0.9, 1.1)
     organ = {"none": 0.0, "arterial": 15.0, "venous": 50.0}[contrast]
     kidney = {"none": 32.0, "arterial": 150.0, "venous": 180.0}[contrast]
     liver = 58 + rng.normal(0, 8) + organ
@@ -83,7 +83,7 @@ def tissue_table(rng: np.random.Generator, person: Person, contrast: str) -> Flo
         "viscera": (fat, 4, 5, 6.0, 1, 40 + organ / 2, 0.15, 0.5),
         "bowel": (38 + organ / 2, 6, 10, 5.0, 1, fat, 0.9, 0.4),
         "mediastinum": (fat + 15, 4, 6, 5.0, 1, 45, 0.1, 0.6),
-        "lung": (lung, 14, 22, 6.5, 2, 30, 0.14, 0.12),
+        "lung": (lung, 18, 40, 6.5, 2, 30, 0.14, 0.12),
     }
     table = np.zeros((len(TISSUES), 8))
     for row, name in zip(table, TISSUES, strict=True):
@@ -95,7 +95,7 @@ def tissue_table(rng: np.random.Generator, person: Person, contrast: str) -> Flo
 
 def bone_table(rng: np.random.Generator, person: Person) -> FloatArray:
     """Draw cortical HU, trabecular HU, cortex in mm and grain in HU for each kind of bone; shape (bones, 4)."""
-    cortical = 1150 - 3.0 * (person.age - 20) + rng.normal(0, 60)
+    cortical = 1230 - 3.5 * (person.age - 20) + rng.normal(0, 120)
     marrow = person.trabecular_hu
     grain = 14 + 0.16 * marrow
     return np.array(

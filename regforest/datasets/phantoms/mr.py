@@ -34,10 +34,12 @@ __all__ = ["EMBEDDED_SCANS", "embedded_mr", "mr_phantom_scan", "write_mr_phantom
 EMBEDDED_SCANS = 16
 """Scans of the embedded data set: 8 patients x 2 stages."""
 
-_VERSION = 1  # raise it when the same seed gives another picture
+_VERSION = 2  # raise it when the same seed gives another picture
 _LABEL_NAMES = dict(enumerate(DISC_NAMES, start=1))
 _SLANTED = "16"
-_HAND_MM = 0.4  # scatter of a hand-drawn border
+# how a person outlines discs: scatter of the border, and of the whole outline to the left, to the back and up
+_HAND_MM = 0.45
+_HAND_SHIFT_MM = (0.3, 0.12, 0.1)
 
 
 @dataclass(frozen=True)
@@ -178,9 +180,10 @@ def _make_scan(task: _Task) -> tuple[AnnotatedScan, dict[str, Any]]:
 def _draw_labels(spine: Spine, grid: Grid, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Outline the discs as a person would: borders off by some tenths of a millimetre here and there."""
     labels = np.zeros(grid.shape_zyx, np.uint8)
-    wobble = np.float32(_HAND_MM) * smooth_noise(rng, grid, 4.5)
+    wobble = np.float32(_HAND_MM) * smooth_noise(rng, grid, 5.0)
     for value, name in _LABEL_NAMES.items():
-        disc = spine.disc(name)
+        true = spine.disc(name)
+        disc = replace(true, frame=replace(true.frame, centre_lps_mm=true.frame.world(rng.normal(0, _HAND_SHIFT_MM))))
         window = window_around(grid, disc.frame.centre_lps_mm, disc.shape.half_width_mm + 5)
         if window is not None:
             drawn = disc_distance(disc, window) + wobble[window.slices] + np.float32(rng.normal(0, 0.15))

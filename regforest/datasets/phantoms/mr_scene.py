@@ -124,7 +124,7 @@ def _paint_trunk(
 
     groove = 5 * np.exp(-(((x - middle) / 14) ** 2)).astype(np.float32)
     layer = along([6, 7, 10, 16, 22, 24, 20], np.zeros(7)) * np.float32(thick)
-    fascia = along([61, 62, 66, 70, 71, 52, 26]) - groove
+    fascia = along([64, 64, 67, 70, 71, 52, 26]) - groove
     skin_back = fascia + layer
     belly = along([-95, -95, -100, -105, -100, -115, -150]) - np.float32(25 * (thick - 1))
     skin_front = belly - along([8, 8, 14, 20, 24, 24, 18], np.zeros(7)) * np.float32(thick)
@@ -233,7 +233,7 @@ def _paint_arch(canvas: Canvas, tissue: _Palette, body: Body, grain: Field) -> N
     back = body.above.shape.half_depth_mm
     side = body.above.shape.half_width_mm
     sacral = body.name[0] == "S"
-    reach, fall = (10.0, 0.0) if sacral else ((25.0, -16.0) if body.name in _RIBBED else (29.0, -9.0))
+    reach, fall = (10.0, 0.0) if sacral else ((21.0, -16.0) if body.name in _RIBBED else (29.0, -9.0))
 
     def world(u: float, v: float, w: float) -> FloatArray:
         return body.frame.world(np.array([u, v, w]))

@@ -14,9 +14,9 @@ from regforest.spatial import PAPER_LEVELS
 
 @pytest.fixture(scope="module")
 def steps() -> np.ndarray:
-    """Steps of 1500 spines, shape (1500, 25, 3)."""
+    """Steps of 1000 spines, shape (1000, 25, 3)."""
     rng = np.random.default_rng(7)
-    return np.diff(np.array([list(sample_spine(rng).values()) for _ in range(1500)]), axis=1)
+    return np.diff(np.array([list(sample_spine(rng).values()) for _ in range(1000)]), axis=1)
 
 
 def test_the_tables_hold_what_was_measured() -> None:
@@ -33,7 +33,8 @@ def test_steps_have_the_mean_and_spread_of_the_table(steps: np.ndarray) -> None:
     table = [step_statistics("A")[pair] for pair in itertools.pairwise(PAPER_LEVELS)]
     np.testing.assert_allclose(steps.mean(axis=0), [step.mean_mm for step in table], atol=0.6)
     ratio = steps.std(axis=0) / np.sqrt([np.diag(step.covariance_mm2) for step in table])
-    assert 0.85 < ratio.min() and ratio.max() < 1.1  # lengths are limited, so the tails are a little short
+    assert ratio.min() > 0.85  # lengths are limited, so the tails are a little short
+    assert ratio.max() < 1.1
 
 
 def test_neighbouring_steps_go_together_as_in_real_spines(steps: np.ndarray) -> None:
@@ -48,7 +49,7 @@ def test_no_spread_gives_the_mean_spine() -> None:
 
 
 def test_transitional_vertebrae_take_the_place_between_their_neighbours() -> None:
-    spine = sample_spine(np.random.default_rng(0), ["T11", "T12", "T13", "L1", "L5", "L6", "S1"][:4], spread=0)
+    spine = sample_spine(np.random.default_rng(0), ["T11", "T12", "T13", "L1"], spread=0)
     assert list(spine) == ["T11", "T12", "T13", "L1"]
     np.testing.assert_allclose(spine["T13"] - spine["T12"], spine["T12"] - spine["T11"])
     lower = sample_spine(np.random.default_rng(0), ["L4", "L5", "L6", "S1", "S2"], spread=0)

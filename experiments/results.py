@@ -71,7 +71,7 @@ def _summary(
             name: {"cases": len(done), **task.summarize(_rows(done), options.seed)} for name, done in others.items()
         },
         "published": [*_judged(plan, cases), *task.published()],
-        "notes": plan.notes,
+        "notes": [*plan.notes, *(f"{case['case']}: {note}" for case in cases for note in case["notes"])],
     }
 
 
@@ -137,7 +137,7 @@ def _write_report(
         "data": f"{dataset.name} ({dataset.layout})",
         "terms": dataset.terms,
         "citation": dataset.citation,
-        "notes": "; ".join(plan.notes),
+        "notes": "; ".join(summary["notes"]),
         "command": " ".join(options.command),
         "seed": str(options.seed),
         "settings, versions, times": "manifest.json beside this page",

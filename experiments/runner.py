@@ -96,6 +96,8 @@ def _run(experiment: Experiment, options: Options) -> int:
     )
     if not summary["cases"]:
         raise DataError(f"no case could be finished; {folder.root / 'failures.csv'} says why")
+    for note in summary["notes"][len(plan.notes) :]:
+        print(note, file=sys.stderr)
     print(experiment.task.table(summary).to_text())
     print(f"results in {options.out} ({summary['seconds']:.0f} s); open {options.out / 'report.html'}")
     if failures.rows:

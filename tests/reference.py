@@ -211,11 +211,13 @@ def paint_back_to_front(image, shares, values):
 
 
 def chain_paths(points, node_log, begin, end, prior):
-    """Every way to name the candidates (sorted from cranial to caudal) with descending levels: {levels: log-weight}.
+    """Every way to name the candidates (sorted from cranial to caudal): {(levels, units per step): log-weight}.
 
     Walks all paths recursively; the density of each step is written out from the prior's means and covariances.
     """
     from math import lgamma
+
+    from scipy.linalg import eigh
 
     from regforest.spatial import LEVELS
     from regforest.vertebrae.chain_prior import ARCS
@@ -268,28 +270,34 @@ def chain_paths(points, node_log, begin, end, prior):
         gain = c @ np.linalg.inv(before)
         q_before = previous[1] @ np.linalg.solve(before, previous[1])
         kept = previous[1] * min(1.0, 3.0 / np.sqrt(max(q_before, 1e-12)))
-        return log + density(deviation - gain @ kept, cov - gain @ c.T)[0], q, deviation
+        rest = cov - gain @ c.T
+        values, vectors = eigh((rest + rest.T) / 2, 0.15 * cov)  # at least 15 % of the variance stays
+        basis = 0.15 * cov @ vectors
+        return log + density(deviation - gain @ kept, basis @ np.diag(np.maximum(values, 1)) @ basis.T)[0], q, deviation
 
-    found = {(-1,) * len(points): 0.0}
+    found = {((-1,) * len(points), ()): 0.0}
 
-    def walk(levels, i, level, previous, log):
-        found[tuple(levels)] = log + end[level]
+    def walk(levels, kinds, i, level, previous, log):
+        found[tuple(levels), kinds] = log + end[level]
         for j in range(i + 1, len(points)):
             for lower in range(level + 1, len(LEVELS)):
                 options = list(routes(LEVELS[level], LEVELS[lower]))
                 if not options or node_log[j, lower] == -np.inf:
                     continue
-                route = max(options, key=lambda option: option[1])
-                value, q, deviation = step_log(points[j] - points[i], route, previous)
-                if q > (64.0 if len(route[0]) == 1 else 25.0):
-                    continue
-                named = list(levels)
-                named[j] = lower
-                walk(named, j, lower, (route[0], deviation), log + value + node_log[j, lower])
+                single = [o for o in options if len(o[0]) == 1]
+                longer = sorted((o for o in options if len(o[0]) > 1), key=lambda o: -o[1])[:1]
+                for route in single + longer:
+                    value, q, deviation = step_log(points[j] - points[i], route, previous)
+                    if q > (64.0 if len(route[0]) == 1 else 25.0):
+                        continue
+                    named = list(levels)
+                    named[j] = lower
+                    units = (*kinds, len(route[0]))
+                    walk(named, units, j, lower, (route[0], deviation), log + value + node_log[j, lower])
 
     for i in range(len(points)):
         for level in np.flatnonzero(node_log[i] > -np.inf):
             levels = [-1] * len(points)
             levels[i] = int(level)
-            walk(levels, i, int(level), None, begin[level] + node_log[i, level])
+            walk(levels, (), i, int(level), None, begin[level] + node_log[i, level])
     return found

@@ -160,6 +160,5 @@ def dense(boxes: BoxTable, first: int, stride_z: int, stride_y: int, out: NDArra
     for feature in range(out.shape[0]):
         for z in range(out.shape[1]):
             for y in range(out.shape[2]):
-                feature_along(
-                    table, corners, scales, first + z * stride_z + y * stride_y, feature, out[feature, z, y]
-                )
+                row = first + z * stride_z + y * stride_y
+                feature_along(table, corners, scales, row, feature, out[feature, z, y], 0, out.shape[3])

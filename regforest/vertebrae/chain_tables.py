@@ -91,8 +91,12 @@ def _tempered(log_density: Floats, weight: float) -> Floats:
 
 
 def _routes(name: str, prior: ChainPrior) -> list[tuple[list[int], float]]:
-    """Likeliest unit arcs from a level to each one below it within reach, with the log-probability of the route."""
-    best: dict[str, tuple[list[int], float]] = {}
+    """Unit arcs from a level to each one below it within reach, with the log-probability of the route.
+
+    To one level may lead a single arc and, beside it, the likeliest route over missing bodies (T11 to L1: no T12, or
+    one that was not detected).
+    """
+    best: dict[tuple[str, bool], tuple[list[int], float]] = {}
     queue: deque[tuple[str, list[int], float]] = deque([(name, [], 0.0)])
     while queue:
         upper, units, log = queue.popleft()
@@ -102,8 +106,9 @@ def _routes(name: str, prior: ChainPrior) -> list[tuple[list[int], float]]:
             if a != upper:
                 continue
             longer = ([*units, arc], log + _arc_log(arc, prior) + (np.log(prior.miss_probability) if units else 0.0))
-            if lower not in best or longer[1] > best[lower][1]:
-                best[lower] = longer
+            key = (lower, len(longer[0]) > 1)
+            if key not in best or longer[1] > best[key][1]:
+                best[key] = longer
             queue.append((lower, *longer))
     return sorted(best.values(), key=lambda route: (len(route[0]) > 1, LEVELS.index(ARCS[route[0][-1]][1])))
 

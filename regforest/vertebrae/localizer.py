@@ -14,7 +14,7 @@ from regforest.errors import DataError
 from regforest.features import BoxFeatures
 from regforest.forest import Forest, ForestClassifier, predict_volume
 from regforest.io.models import read_model, write_model
-from regforest.spatial import AnnotatedScan, Landmarks, Localization, Volume
+from regforest.spatial import AnnotatedScan, Landmarks, Localization, Volume, level
 from regforest.vertebrae.candidates import Candidates, CandidateSettings, find_candidates
 from regforest.vertebrae.chain_prior import ChainPrior, fit_chain_prior
 from regforest.vertebrae.identification import Identification, identify
@@ -163,7 +163,7 @@ class VertebraLocalizer:
         if not len(candidates.points_lps_mm):
             return Localization(Landmarks({}), "empty", "no vertebra found")
         chain = identify(candidates.points_lps_mm, candidates.level_log_scores, self.prior, anchor=anchor)
-        return self._verdict(candidates, chain)
+        return self._verdict(candidates, chain, anchor or {})
 
     def classify(self, image: Volume, n_jobs: int = 1) -> NDArray[np.float32]:
         """Return p(v | x) for every voxel of a working image, shape (len(CLASSES), z, y, x)."""
@@ -206,21 +206,21 @@ class VertebraLocalizer:
         )
         return classifier.fit(rows, labels).forest_
 
-    def _verdict(self, candidates: Candidates, chain: Identification) -> Localization:
-        named = [i for i, name in enumerate(chain.levels) if name is not None]
-        names = [str(chain.levels[i]) for i in named]
-        landmarks = Landmarks(
-            {name: candidates.points_lps_mm[i] for name, i in zip(names, named, strict=True)},
-            {name: candidates.mass[i] for name, i in zip(names, named, strict=True)},
-        )
-        probabilities = {name: float(chain.probabilities[i]) for name, i in zip(names, named, strict=True)}
-        status, reason = "ok", ""
-        if not names:
-            status, reason = "empty", "no chain of vertebrae found"
-        elif chain.shift_probability[0] < self.settings.min_probability:
-            status, reason = "uncertain", "the whole chain may be shifted by a level"
-        elif not chain.anchored:
-            status, reason = "uncertain", "no anchoring level in view"
+    def _verdict(
+        self, candidates: Candidates, chain: Identification, anchor: Mapping[str, ArrayLike]
+    ) -> Localization:
+        found = {name: i for i, name in enumerate(chain.levels) if name is not None}
+        points: dict[str, ArrayLike] = {name: candidates.points_lps_mm[i] for name, i in found.items()}
+        # an anchor that no candidate is near is a body that only the user sees
+        points |= {level(name).name: point for name, point in anchor.items() if level(name).name not in found}
+        landmarks = Landmarks(points, {name: candidates.mass[i] for name, i in found.items()})
+        probabilities = {name: float(chain.probabilities[i]) for name, i in found.items()}
+        reason = chain.reason
+        if not reason and chain.shift_probability[0] < self.settings.min_probability:
+            reason = "the whole chain may be shifted by a level"
+        if not reason and not chain.anchored:
+            reason = "no anchoring level in view"
+        status = "empty" if not points else "uncertain" if reason else "ok"
         return Localization(landmarks, status, reason, chain.anchored, chain.shift_probability, probabilities)
 
 

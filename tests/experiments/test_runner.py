@@ -1,10 +1,12 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 
 from experiments import runner
+from regforest.datasets.labelled_folder import LabelledCase
 from regforest.io import read_label_names, read_landmarks, read_volume, write_landmarks
 from regforest.spatial import Landmarks
 from tests.experiments.mean_shape import DISCS, VERTEBRAE, Log, experiment, write_data
@@ -411,6 +413,20 @@ def test_patients_can_be_given_in_a_table(log, discs, out, tmp_path):
     assert run(log, discs, out, "--patients", str(patients), discs=True) == 0
     splits = json.loads((out / "manifest.json").read_text())["splits"]
     assert {fold["name"]: fold["test"] for fold in splits} == {"x": ["p0a", "p1a", "p1b"], "y": ["p0b", "p2a", "p2b"]}
+
+
+def test_what_was_noticed_about_a_scan_reaches_the_user(log, vertebrae, out, monkeypatch, capsys):
+    plain = LabelledCase.load
+
+    def load(case):
+        scan = plain(case)
+        return replace(scan, notes=("image and annotation disagree",)) if case.name == "p1a" else scan
+
+    monkeypatch.setattr(LabelledCase, "load", load)
+    assert run(log, vertebrae, out) == 0
+    assert "p1a: image and annotation disagree" in capsys.readouterr().err
+    assert json.loads((out / "summary.json").read_text())["notes"][-1] == "p1a: image and annotation disagree"
+    assert "p1a: image and annotation disagree" in (out / "report.html").read_text()
 
 
 def test_progress_is_silent_when_stderr_is_no_terminal(log, vertebrae, out, capsys):

@@ -115,3 +115,10 @@ def test_an_image_without_a_spine_is_never_confident(localizer):
 def test_training_without_scans_is_an_error():
     with pytest.raises(DataError, match="at least one annotated scan"):
         VertebraLocalizer(SETTINGS).fit([])
+
+
+def test_an_anchor_decides_the_names(localizer):
+    scan = toy_scan(104)
+    answer = localizer.localize(scan.image, anchor={"L2": scan.landmarks["L3"]})
+    assert np.linalg.norm(answer.landmarks["L2"] - scan.landmarks["L3"]) < 4
+    assert answer.anchored

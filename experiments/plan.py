@@ -1,0 +1,154 @@
+"""Everything about a run that can be settled before any work: data, folds, methods with their settings."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from experiments.manifest import Stages, fingerprint, folder_fingerprint, versions
+from experiments.options import Options, refuse_unknown, settings_keys, with_overrides
+from experiments.protocol import Experiment, Fold, Method, Progress, limited
+from regforest.datasets import Case, Dataset, open_dataset
+from regforest.datasets.patients import read_patients
+from regforest.errors import DataError, FileError, UsageError
+from regforest.spatial import AnnotatedScan
+
+__all__ = ["Plan", "circumstances", "make_plan"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run that can start: everything that was asked for exists and fits together."""
+
+    experiment: Experiment
+    options: Options
+    dataset: Dataset
+    folds: list[Fold]
+    notes: list[str]
+    methods: dict[str, Method]  # with the settings as resolved
+    published: dict[str, Path]  # case -> file to judge as well
+    identity: dict[str, Any]
+
+    def case(self, name: str) -> Case:
+        """Look up a case by name."""
+        return next(case for case in self.dataset.cases if case.name == name)
+
+    def load(self, name: str) -> AnnotatedScan:
+        """Read a case, with the channels that were asked for."""
+        scan = self.case(name).load()
+        if not self.options.channels:
+            return scan
+        missing = [channel for channel in self.options.channels if channel not in scan.channels]
+        if missing:
+            raise DataError(f"{name}: no channel {', '.join(missing)}; it has {', '.join(scan.channels)}")
+        chosen = {channel: scan.channels[channel] for channel in self.options.channels}
+        return dataclasses.replace(scan, channels=chosen)
+
+
+def make_plan(experiment: Experiment, options: Options, stages: Stages) -> Plan:
+    """Check everything that can be checked before any work; raises what says why a run cannot start."""
+    methods = _resolved_methods(experiment, options)
+    with stages("data"):
+        dataset = _opened(experiment, options)
+    wanted = set(options.channels)
+    if not any(wanted <= set(case.image_files) for case in dataset.cases):
+        known = sorted({channel for case in dataset.cases for channel in case.image_files})
+        asked = ", ".join(options.channels)
+        raise UsageError(f"--channels: no scan has the channels {asked}; known: {', '.join(known)}")
+    folds, notes = experiment.folds(dataset, options)
+    limit = experiment.quick_cases if options.limit is None and options.quick else options.limit
+    folds = limited(folds, limit)
+    published = _published_files(options.published, {name for fold in folds for name in fold.test})
+    identity = {
+        "experiment": experiment.name,
+        "methods": list(options.methods),
+        "settings": {name: dataclasses.asdict(method.settings) for name, method in methods.items()},
+        "seed": options.seed,
+        "definition": options.definition,
+        "pictures": options.pictures,
+        "channels": list(options.channels),
+        "data": {"name": dataset.name, "cases": len(dataset.cases), "fingerprint": fingerprint(dataset.cases)},
+        "splits": [dataclasses.asdict(fold) for fold in folds],
+        "published": folder_fingerprint(published.values()) if options.published else None,
+    }
+    return Plan(experiment, options, dataset, folds, [*dataset.notes, *notes], methods, published, identity)
+
+
+def circumstances(plan: Plan) -> dict[str, Any]:
+    """Return what belongs in the manifest without deciding the numbers."""
+    return {
+        "command": list(plan.options.command),
+        "versions": versions(),
+        "machine": platform.machine(),
+        "jobs": plan.options.jobs,
+        "root": str(plan.dataset.root),
+        "layout": plan.dataset.layout,
+        "terms": plan.dataset.terms,
+        "citation": plan.dataset.citation,
+        "notes": plan.notes,
+    }
+
+
+def _resolved_methods(experiment: Experiment, options: Options) -> dict[str, Method]:
+    """Chosen methods with ``--quick`` and ``--set`` applied."""
+    chosen: dict[str, Method] = {}
+    unknown, known = set(options.overrides), []
+    for name in options.methods:
+        method = experiment.methods[name]
+        if isinstance(method, str):
+            raise UsageError(f"--method {name}: {method}")
+        defaults = method.quick if options.quick else method.settings
+        settings, strange = with_overrides(defaults, options.overrides)
+        unknown &= strange
+        known += settings_keys(settings)
+        chosen[name] = dataclasses.replace(method, settings=settings)
+    refuse_unknown(unknown, known)
+    return chosen
+
+
+def _opened(experiment: Experiment, options: Options) -> Dataset:
+    if options.data is None:
+        with tqdm(desc="phantoms (once, then cached)", unit="scan", leave=False, disable=None) as bar:
+            root, layout = experiment.embedded(options.jobs, _progress_of(bar)), "auto"
+    else:
+        # phantoms are written in real layouts
+        root, layout = options.data, "auto" if options.layout == "phantom" else options.layout
+    dataset = open_dataset(root, layout)
+    if not dataset.cases:
+        reasons = "; ".join(f"{fault.case}: {fault.error}" for fault in dataset.faults[:3]) or "no case found"
+        raise FileError(root, "a data set with usable cases", reasons, "check --data and --layout")
+    if options.patients is None:
+        return dataset
+    patients = read_patients(options.patients)
+    cases = [dataclasses.replace(case, patient=patients.get(case.name, case.patient)) for case in dataset.cases]
+    return dataclasses.replace(dataset, cases=tuple(cases))
+
+
+def _progress_of(bar: Any) -> Progress:
+    def progress(done: int, total: int) -> None:
+        bar.total = total
+        bar.update(done - bar.n)
+
+    return progress
+
+
+def _published_files(folder: Path | None, cases: set[str]) -> dict[str, Path]:
+    """LML files of a published method by case; a case without a file will count as missed."""
+    if folder is None:
+        return {}
+    if not folder.is_dir():
+        raise FileError(folder, "a folder with <id>_centroids_conf.lml files", "no folder", "correct --published")
+    suffix = "_centroids_conf"
+    files = {path.stem.removesuffix(suffix): path for path in sorted(folder.rglob(f"*{suffix}.lml"))}
+    found = {case: files[case] for case in sorted(cases & set(files))}
+    if not found:
+        raise FileError(
+            folder, "<id>_centroids_conf.lml files of the data set's scans", f"{len(files)} files, none of them of "
+            "these scans", "correct --published or --data",
+        )  # fmt: skip
+    return found

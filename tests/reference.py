@@ -273,7 +273,8 @@ def chain_paths(points, node_log, begin, end, prior):
         rest = cov - gain @ c.T
         values, vectors = eigh((rest + rest.T) / 2, 0.15 * cov)  # at least 15 % of the variance stays
         basis = 0.15 * cov @ vectors
-        return log + density(deviation - gain @ kept, basis @ np.diag(np.maximum(values, 1)) @ basis.T)[0], q, deviation
+        rest = basis @ np.diag(np.maximum(values, 1)) @ basis.T
+        return log + density(deviation - gain @ kept, rest)[0], q, deviation
 
     found = {((-1,) * len(points), ()): 0.0}
 

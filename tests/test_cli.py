@@ -425,6 +425,18 @@ def test_label_images_are_compared_structure_by_structure(tmp_path, capsys):
     assert "L1/L2" in capsys.readouterr().out
 
 
+def test_a_case_without_a_mask_counts_with_dice_zero(tmp_path, capsys):
+    names = {1: "L1/L2", 2: "L2/L3"}
+    for case in "ab":
+        write_volume(box([4, 14]), tmp_path / "truth" / case / "labels.nii.gz")
+    (tmp_path / "truth" / "labels.json").write_text(json.dumps(names))
+    write_label_image(box([4, 14]), names, tmp_path / "found" / "a_seg.nii.gz")
+    assert run("evaluate", "--predicted", tmp_path / "found", "--reference", tmp_path / "truth", "--json") == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content["dice"]["mean"] == pytest.approx(1 / 2)
+    assert content["missed"] == 2
+
+
 def test_points_are_compared_with_the_centroids_of_masks(tmp_path, capsys):
     names = {1: "L1/L2", 2: "L2/L3"}
     write_label_image(box([4, 14]), names, tmp_path / "truth" / "a" / "labels.nii.gz")

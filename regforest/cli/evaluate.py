@@ -87,14 +87,17 @@ def _judge(truth: Annotation, found: Annotation | None, definition: str, by_mask
 def _judge_masks(
     truth: Annotation, found: Annotation | None
 ) -> tuple[list[StructureRow], Landmarks, Landmarks | None]:
+    import numpy as np
+
     from regforest.datasets.masks import centroids
     from regforest.evaluation import evaluate_structures
-    from regforest.spatial import AnnotatedScan, Landmarks
+    from regforest.spatial import AnnotatedScan, Landmarks, Volume
 
     labels, names = truth.read_labels()
     scan = AnnotatedScan(truth.case, truth.patient, {"labels": labels}, centroids(labels, names), labels, names)
-    predicted, landmarks = None, None
-    predicted_names: dict[int, str] = {}
+    # a case that nobody predicted counts with an empty mask: leaving it out would improve the means
+    predicted: Volume | None = Volume(np.zeros_like(labels.voxels), labels.grid) if found is None else None
+    landmarks, predicted_names = None, dict(names)
     if found is not None:
         if found.labels:
             predicted, predicted_names = found.read_labels(default_names=names)

@@ -20,12 +20,18 @@ from regforest.datasets.case import Case, Dataset, Fault
 from regforest.datasets.masks import centroids, grids_agree, integer_labels, labels_on_grid
 from regforest.datasets.patients import read_patients, write_patients
 from regforest.errors import DataError, FileError, LevelError, RegForestError
-from regforest.io import IMAGE_SUFFIXES, read_volume, write_label_image, write_volume
+from regforest.io import (
+    IMAGE_SUFFIXES,
+    read_landmarks,
+    read_volume,
+    write_label_image,
+    write_landmarks,
+    write_volume,
+)
 from regforest.spatial import AnnotatedScan, Landmarks, Volume, level
 
 __all__ = ["LabelledCase", "open_labelled_folder", "write_labelled_case", "write_labelled_folder"]
 
-_FRAME = "LPS mm"
 _ADVICE = "see the layout 'labelled-folder' in the documentation"
 
 
@@ -60,7 +66,7 @@ class LabelledCase(Case):
         if path is None:
             raise DataError(f"{self.name}: no annotation, expected labels.nii.gz or landmarks.json")
         if path.suffix == ".json":
-            return AnnotatedScan(self.name, self.patient, channels, _read_points(path))
+            return AnnotatedScan(self.name, self.patient, channels, _points(path))
         found = read_volume(path)
         checked = Volume(integer_labels(found.voxels, self.label_names, str(path)), found.grid)
         labels, note = labels_on_grid(checked, channels, str(path))
@@ -149,13 +155,13 @@ def write_labelled_case(root: Path, scan: AnnotatedScan) -> None:
     if scan.labels is not None:
         write_label_image(scan.labels, scan.label_names, folder / "labels.nii.gz")
         return
-    points = {name: [round(float(x), 4) for x in point] for name, point in scan.landmarks.items()}
-    _write_json(folder / "landmarks.json", {"frame": _FRAME, "points": points})
+    write_landmarks(scan.landmarks, folder / "landmarks.json")
 
 
 def write_label_names(root: Path, names: Mapping[int, str]) -> None:
     """Write ``labels.json``: label value -> level."""
-    _write_json(root / "labels.json", {str(value): names[value] for value in sorted(names)})
+    content = {str(value): names[value] for value in sorted(names)}
+    (root / "labels.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def read_aligned(files: Mapping[str, Path]) -> dict[str, Volume]:
@@ -246,10 +252,6 @@ def _read_json(path: Path) -> Any:
         raise FileError(path, "a readable JSON file", str(error), "correct or replace it") from error
 
 
-def _write_json(path: Path, content: Any) -> None:
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-
-
 def _read_label_names(path: Path) -> dict[int, str]:
     content = _read_json(path)
     expected = 'label numbers with their levels, such as {"1": "T11", "2": "L1/L2"}'
@@ -265,20 +267,10 @@ def _read_label_names(path: Path) -> dict[int, str]:
     return names
 
 
-def _read_points(path: Path) -> Landmarks:
-    content = _read_json(path)
-    expected = '{"frame": "LPS mm", "points": {"T12": [x, y, z], ...}}'
-    if not isinstance(content, dict) or content.get("frame") != _FRAME:
-        frame = content.get("frame") if isinstance(content, dict) else type(content).__name__
-        raise FileError(path, expected, f"the frame {frame!r}", "convert the points to LPS millimetres")
-    # bodies cut by the image's border have no centre that could be scored
-    cut = set(content.get("cut", ()))
-    try:
-        landmarks = Landmarks({name: point for name, point in content["points"].items() if name not in cut})
-    except (RegForestError, KeyError, AttributeError, TypeError, ValueError) as error:
-        raise FileError(path, expected, str(error), "correct the points") from error
+def _points(path: Path) -> Landmarks:
+    landmarks = read_landmarks(path)
     if not landmarks:
-        raise FileError(path, expected, "no point", "annotate the case or remove it")
+        raise FileError(path, "at least one point", "none", "annotate the case or remove it")
     return landmarks
 
 

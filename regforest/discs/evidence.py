@@ -19,7 +19,8 @@ Features = NDArray[np.float32]
 _TYPICAL_LOG_ODDS = 6.0
 _PRIOR_PATIENTS = 4.0  # weight of the pooled variance of the margins
 _MIN_SD = 0.1
-_FIELD_FLOOR_MM = 10.0
+_FIELD_FLOOR_MM = 3.0
+_FIELD_TOLERANCE = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +43,10 @@ class ShiftModel:
         The typical log-odds of a training patient, divided by this, count as 6: structures are not independent.
     field_mean_mm, field_sd_mm : ndarray, shape (S,)
         Height of each structure over the centre of the field of view.
+    field_extent_mm : ndarray, shape (2,)
+        Smallest and largest height of the training fields of view.
+    field_count : ndarray of int, shape (1,)
+        Training scans that this rests on.
     """
 
     probes: Features
@@ -51,6 +56,8 @@ class ShiftModel:
     temperature: float
     field_mean_mm: FloatArray
     field_sd_mm: FloatArray
+    field_extent_mm: FloatArray
+    field_count: NDArray[np.int64]
 
     @classmethod
     def fit(cls, records: Sequence[TrainingRecord], names: Sequence[str], projection: Projection) -> ShiftModel:
@@ -89,12 +96,21 @@ class ShiftModel:
         growth = np.array([lower[s] - upper[s] for s in numbers])
         return float(np.nansum(self._log_odds(growth, numbers))) / self.temperature
 
-    def field_log_score(self, heights_mm: Mapping[int, float]) -> float:
-        """Log-density (Student, 3 degrees) of the chain's height in the field of view; far away it hardly matters."""
+    def field_log_score(self, heights_mm: Mapping[int, float], extent_mm: float) -> float:
+        """Log-density of the chain's height in the field of view, up to a constant.
+
+        The predictive distribution after n training scans: Student with n - 1 degrees of freedom. A field of view of
+        another size than in training (a cropped image) says nothing: 0.
+        """
+        low, high = self.field_extent_mm
+        if not low * (1 - _FIELD_TOLERANCE) <= extent_mm <= high * (1 + _FIELD_TOLERANCE):
+            return 0.0
         numbers = sorted(heights_mm)
-        away = np.mean([heights_mm[s] - self.field_mean_mm[s] for s in numbers])
-        sd = float(np.mean(self.field_sd_mm[numbers]))
-        return float(-2.0 * np.log1p((away / sd) ** 2 / 3.0))
+        away = float(np.mean([heights_mm[s] - self.field_mean_mm[s] for s in numbers]))
+        count = int(self.field_count[0])
+        freedom = max(count - 1, 1)
+        squared = (away / float(np.mean(self.field_sd_mm[numbers]))) ** 2 / (1 + 1 / count)
+        return float(-(freedom + 1) / 2 * np.log1p(squared / freedom))
 
     def _log_odds(self, growth: FloatArray, numbers: Sequence[int]) -> FloatArray:
         """Gaussian log-odds per structure: growth ~ margin_down if the upper chain is right, else ~ -margin_up."""
@@ -125,10 +141,15 @@ def _margin_statistics(up: FloatArray, down: FloatArray) -> tuple[FloatArray, Fl
     return np.maximum(mean_up, 0.0), np.maximum(mean_down, 0.0), variance
 
 
-def _field_statistics(records: Sequence[TrainingRecord], names: Sequence[str]) -> tuple[FloatArray, FloatArray]:
+def _field_statistics(
+    records: Sequence[TrainingRecord], names: Sequence[str]
+) -> tuple[FloatArray, FloatArray, FloatArray, NDArray[np.int64]]:
     heights = np.full((len(records), len(names)), np.nan)
     for r, record in enumerate(records):
         for name, point in record.chain_mm.items():
             heights[r, list(names).index(name)] = point[2] - record.field_centre_mm[2]
     mean = np.nanmean(heights, axis=0)
-    return mean, np.sqrt(np.nanmean((heights - mean) ** 2, axis=0) + _FIELD_FLOOR_MM**2)
+    freedom = np.maximum(np.isfinite(heights).sum(axis=0) - 1, 1)
+    sd = np.sqrt(np.nansum((heights - mean) ** 2, axis=0) / freedom + _FIELD_FLOOR_MM**2)
+    extents = [record.field_extent_mm for record in records]
+    return mean, sd, np.array([min(extents), max(extents)]), np.array([len(records)])

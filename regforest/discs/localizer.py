@@ -180,10 +180,11 @@ class DiscLocalizer:
     def _chain_log_score(self, scene: Scene, chain: Chain) -> float:
         """Log-score of the steps and of the place of the chain in the field of view."""
         along = {s: point @ scene.axes for s, point in chain.items()}
-        total = self.shift_.field_log_score({s: p[2] - scene.field_centre_mm[2] for s, p in along.items()})
+        heights = {s: float(p[2] - scene.field_centre_mm[2]) for s, p in along.items()}
+        total = self.shift_.field_log_score(heights, scene.field_extent_mm)
         for s in chain:
             if s + 1 in chain:
-                step = self.steps_.log_score(s, along[s][None], along[s + 1][None], self.settings.step_floor_mm)
+                step = self.steps_.log_score(s, along[s][None], along[s + 1][None], self.settings.judged_floor_mm)
                 total += float(step[0, 0])
         return total
 
@@ -360,7 +361,7 @@ class DiscLocalizer:
         return model
 
 
-_SHIFT_ARRAYS = ("probes", "margin_up", "margin_down", "variance", "field_mean_mm", "field_sd_mm")
+_SHIFT_ARRAYS = ("probes", "margin_up", "margin_down", "variance", "field_mean_mm", "field_sd_mm", "field_extent_mm", "field_count")
 _LABEL_ARRAYS = ("rows", "inside", "group", "cell_start", "cells_zyx", "prior", "combination")
 
 

@@ -88,6 +88,8 @@ class DiscSettings:
         Candidates per structure that enter the chain.
     step_floor_mm : float
         Added (squared) to the variance of the step between neighbours: training patients are few.
+    judged_floor_mm : float
+        The same where shifted chains are compared: there the steps only have to exclude absurd chains.
     absent_log_score : float
         Log-score of a structure at either end of the chain that is not in the image.
     fine_radius_mm, fine_patches : float, int
@@ -126,6 +128,7 @@ class DiscSettings:
     scales: tuple[float, ...] = (1.0, 0.9, 1.1)
     modes: int = 8
     step_floor_mm: float = 4.0
+    judged_floor_mm: float = 8.0
     absent_log_score: float = -5.0
     fine_radius_mm: float = 24.0
     fine_patches: int = 500

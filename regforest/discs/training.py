@@ -45,6 +45,8 @@ class TrainingRecord:
         Centres along the image's canonical axes, millimetres.
     field_centre_mm : ndarray, shape (3,)
         Centre of the field of view along the same axes.
+    field_extent_mm : float
+        Its height.
     scale : float
         Mean step of the chain / `NOMINAL_STEP_MM`.
     coarse_features, coarse_offsets : ndarray, shape (N, F) and (N, S, 3)
@@ -69,6 +71,7 @@ class TrainingRecord:
     label_values: dict[str, int]
     chain_mm: dict[str, FloatArray]
     field_centre_mm: FloatArray
+    field_extent_mm: float
     scale: float
     coarse_features: Features
     coarse_offsets: Features
@@ -119,7 +122,8 @@ def prepare_record(scan: AnnotatedScan, settings: DiscSettings, seed: int) -> Tr
     return TrainingRecord(
         scan.name, scan.patient, tuple(scan.channels), tuple(centres),
         {name: values[name] for name in centres if name in values},
-        {name: point @ axes for name, point in centres.items()}, scene.field_centre_mm, scale,
+        {name: point @ axes for name, point in centres.items()}, scene.field_centre_mm,
+        scene.field_extent_mm, scale,
         coarse_features, coarse_offsets, _probes(scene, centres, scale, settings), *fine.fine_arrays(), *label.label_arrays(), masks,
     )  # fmt: skip
 

@@ -92,6 +92,11 @@ class Scene:
         grid = self.coarse.grid
         return np.asarray(grid.index_to_lps((np.asarray(grid.size_xyz) - 1) / 2) @ self.axes)
 
+    @property
+    def field_extent_mm(self) -> float:
+        """Height of the field of view (z of the canonical axes)."""
+        return float(self.coarse.grid.extent_mm[2])
+
     def coarse_view(self, grid: Grid) -> View:
         """Look at the coarse volume through another grid, which pretends to have the coarse spacing."""
         voxels = [interpolated(Volume(channel, self.coarse.grid), grid) for channel in self.coarse.voxels]

@@ -76,7 +76,9 @@ def add_rows(a: NDArray[np.int32], b: NDArray[np.int32], out: NDArray[np.int32])
 
 
 @kernel
-def box_sum_at(table: NDArray[np.int32], corners: NDArray[np.int32], position: int, feature: int, first: int) -> float:
+def box_sum_at(
+    table: NDArray[np.int32], corners: NDArray[np.int32], position: int, feature: int, first: int
+) -> float:
     """Sum of the box whose corners start at column `first`, for the voxel at a flat position, as float32."""
     c0 = np.int64(table[np.uint64(position + corners[feature, first])])
     c1 = np.int64(table[np.uint64(position + corners[feature, first + 1])])

@@ -178,7 +178,7 @@ def group_features(
     while start < end:
         first = positions[np.uint64(moving[start])]
         last, stop = first, start + 1
-        while stop < end and 0 <= positions[np.uint64(moving[stop])] - last <= _MAX_GAP:
+        while stop < end and 0 < positions[np.uint64(moving[stop])] - last <= _MAX_GAP:
             last = positions[np.uint64(moving[stop])]
             stop += 1
         if stop - start < _SHORTEST_RUN:

@@ -63,7 +63,7 @@ def read_landmarks(path: str | Path, grid: Grid | None = None) -> Landmarks:
         return read_slicer(file)
     if isinstance(content, dict) and "levels" in content:
         return read_result(file, content)
-    if isinstance(content, dict) and "points" in content:
+    if isinstance(content, dict) and ("points" in content or "frame" in content):
         return read_points(file, content)
     raise FileError(file, "landmarks of 3D Slicer, VerSe or a labelled folder", "other JSON", "check the file")
 

@@ -91,7 +91,7 @@ def _tempered(log_density: Floats, weight: float) -> Floats:
 
 
 def _routes(name: str, prior: ChainPrior) -> list[tuple[list[int], float]]:
-    """Unit arcs from a level to each one below it within reach, with the log-probability of the route.
+    """List the unit arcs from a level to each one below it within reach, with the log-probability of the route.
 
     To one level may lead a single arc and, beside it, the likeliest route over missing bodies (T11 to L1: no T12, or
     one that was not detected).

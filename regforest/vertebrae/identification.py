@@ -49,8 +49,8 @@ class Identification:
     probabilities : ndarray, shape (N,)
         Probability of what `levels` says about each candidate (of being false for None).
     alternatives : tuple of (levels, probability)
-        Other namings, best first; each gives some candidate another level than `levels` and the ones before it do.
-        Its probability is that of all namings that agree with it on the candidates that it names.
+        Other namings, best first; each gives some candidate another level than `levels` does, and they differ from
+        one another in most. The probability is that of all namings that agree on the candidates named.
     shift_probability : mapping of int to float
         Probability of the whole chain as named (0), shifted by one level downwards (+1) or upwards (-1).
     anchored : bool
@@ -242,19 +242,33 @@ def _upright(points: Floats, scores: Floats, prior: ChainPrior, total: float) ->
 
 
 def _classes(graph: ChainGraph, total: float) -> list[tuple[Naming, float]]:
-    """Best namings that contradict one another, each with the probability of all that agree with it."""
+    """Best naming and its alternatives, each with the probability of all that agree with it on what it names.
+
+    Of the alternatives that name most of the chain as the best one does, and of those that shift most of it in the
+    same way, only the best of each is kept: they are variations of one doubt.
+    """
     kept: list[Naming] = []
     for naming in graph.best_namings():
-        if any(v >= 0 for v in naming.levels) and all(_contradict(naming, other) for other in kept):
-            kept.append(naming)
+        if all(v < 0 for v in naming.levels) or (kept and not _differ(naming, kept[0])):
+            continue
+        like_best = bool(kept) and _mostly_agree(naming, kept[0])
+        if any(_mostly_agree(other, kept[0]) if like_best else _mostly_agree(naming, other) for other in kept[1:]):
+            continue
+        kept.append(naming)
         if len(kept) > _ALTERNATIVES:
             break
     masses = [(naming, _mass(graph, np.array(naming.levels), total)) for naming in kept]
     return sorted(masses, key=lambda item: -item[1])
 
 
-def _contradict(one: Naming, other: Naming) -> bool:
-    return any(a != b and a >= 0 and b >= 0 for a, b in zip(one.levels, other.levels, strict=True))
+def _differ(one: Naming, other: Naming) -> int:
+    """Count the candidates that two namings name differently."""
+    return sum(a != b and a >= 0 and b >= 0 for a, b in zip(one.levels, other.levels, strict=True))
+
+
+def _mostly_agree(one: Naming, other: Naming) -> bool:
+    same = sum(a == b and a >= 0 for a, b in zip(one.levels, other.levels, strict=True))
+    return same > _differ(one, other)
 
 
 def _mass(graph: ChainGraph, named: NDArray[np.int64], total: float) -> float:

@@ -214,9 +214,9 @@ def test_a_header_without_units_and_qform_is_read(folder: Path) -> None:
         ('{"points": {"L1": [0, 0, 0]}}', "frame"),
         ('{"frame": "RAS mm", "points": {"L1": [0, 0, 0]}}', "RAS mm"),
         ('{"frame": "LPS mm"}', "points"),
-        ('{"frame": "LPS mm", "points": {}}', "no point"),
+        ('{"frame": "LPS mm", "points": {}}', "at least one point"),
         ('{"frame": "LPS mm", "points": {"Q1": [0, 0, 0]}}', "Q1"),
-        ('{"frame": "LPS mm", "points": {"L1": [0, 0]}}', "three finite"),
+        ('{"frame": "LPS mm", "points": {"L1": [0, 0]}}', "three coordinates"),
         ('{"frame": "LPS mm", "points": {"L1": [0, 0, "a"]}}', "landmarks"),
     ],
 )

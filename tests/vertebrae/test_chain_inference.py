@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy.special import logsumexp
@@ -16,7 +18,7 @@ def small_problem(seed, levels, extra=0, drop=None):
     rng = np.random.default_rng(seed)
     prior = default_chain_prior()
     place, points = np.zeros(3), [np.zeros(3)]
-    for arc in zip(levels[:-1], levels[1:], strict=True):
+    for arc in itertools.pairwise(levels):
         place = place + prior.step_mean_mm[ARCS.index(arc)] + rng.normal(0, 1.5, 3)
         points.append(place)
     points = [p for k, p in enumerate(points) if k != drop]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import time
 
 import numpy as np
@@ -18,7 +19,7 @@ PRIOR = default_chain_prior()
 def spine(names, seed=0, noise_mm=1.0):
     rng = np.random.default_rng(seed)
     points = [np.zeros(3)]
-    for arc in zip(names[:-1], names[1:], strict=True):
+    for arc in itertools.pairwise(names):
         points.append(points[-1] + PRIOR.step_mean_mm[ARCS.index(arc)] + rng.normal(0, noise_mm, 3))
     return np.array(points)
 

@@ -84,15 +84,18 @@ def write_ct_phantom(
     Raises
     ------
     UsageError
-        If the layout is unknown, `n` is not positive or there are fewer ids than scans.
+        If the layout is unknown, `n` is not positive or the ids are too few, not different or not digits
+        (spine-ct).
     """
     if layout not in ("spine-ct", "labelled-folder"):
         raise UsageError(f"unknown layout {layout!r} for a CT phantom: expected 'spine-ct' or 'labelled-folder'")
     if n < 1 or matrix < 16:
         raise UsageError(f"expected at least one scan of at least 16 x 16 voxels, got n={n}, matrix={matrix}")
     names = [str(_FIRST_ID + i) for i in range(n)] if ids is None else [str(name) for name in ids]
-    if len(set(names)) < n:
-        raise UsageError(f"expected at least {n} different scan ids, got {len(set(names))}")
+    if len(set(names[:n])) < n:
+        raise UsageError(f"expected at least {n} different scan ids, got {len(set(names[:n]))}")
+    if layout == "spine-ct" and not all(name.isdigit() for name in names[:n]):
+        raise UsageError("expected scan ids of digits only, as in the Annotated Spine CT Database; correct the list")
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     tasks = plan_tasks(out, n, seed, layout, names, matrix)

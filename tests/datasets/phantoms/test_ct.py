@@ -212,5 +212,7 @@ def test_wrong_layouts_and_too_few_ids_are_refused(tmp_path: Path) -> None:
         write_ct_phantom(tmp_path, 1, 0, layout="dicom")
     with pytest.raises(UsageError, match="3 different scan ids"):
         write_ct_phantom(tmp_path, 3, 0, ids=["1", "2", "2"])
+    with pytest.raises(UsageError, match="digits only"):
+        write_ct_phantom(tmp_path, 2, 0, ids=["1", "case2"])
     with pytest.raises(UsageError, match="at least one scan"):
         write_ct_phantom(tmp_path, 0, 0)

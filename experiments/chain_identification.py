@@ -107,10 +107,11 @@ def fold_of_patient(scans: Sequence[ChainScan], seed: int = 0) -> dict[str, int]
 
 
 def chain_prior_for_contexts(chains: Sequence[Landmarks]) -> ChainPrior:
-    """Fit the prior to go with `RegionEmission`, whose probabilities know the chain's ends and L6 already."""
+    """Fit the prior to go with `RegionEmission`, whose probabilities know the chain's ends and rare anatomy already."""
     prior = fit_chain_prior(chains, score_weight=SCORE_WEIGHT, step_weight=STEP_WEIGHT)
     flat = np.zeros(len(LEVELS))
-    return replace(prior, start_log=flat, end_log=flat, rare_probability={**prior.rare_probability, "L5>L6": 0.5})
+    even = dict.fromkeys(prior.rare_probability, 0.5)
+    return replace(prior, start_log=flat, end_log=flat, rare_probability=even)
 
 
 def name_scans(train: Sequence[ChainScan], test: Sequence[ChainScan], seed: int = 0) -> list[Identification]:

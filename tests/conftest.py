@@ -3,6 +3,11 @@
 import os
 from pathlib import Path
 
+# several processes that compile at once can damage a common cache, so each test worker has its own; numba reads
+# the variable when it is imported
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+    os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).parents[1] / ".pytest_cache" / f"numba-{worker}")
+
 import pytest
 from hypothesis import settings
 

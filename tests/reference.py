@@ -302,3 +302,41 @@ def chain_paths(points, node_log, begin, end, prior):
             levels[i] = int(level)
             walk(levels, (), i, int(level), None, begin[level] + node_log[i, level])
     return found
+
+
+# -- discs: twins of the joint estimate and of the chain ------------------------------------------------------------
+
+
+def joint_estimate_dense(data, confidence, links):
+    """Minimise E(Y) of regforest.discs.displacement as one dense linear least-squares problem."""
+    import numpy as np
+
+    count = len(data)
+    rows, wanted = [np.diag(np.sqrt(confidence))], [np.sqrt(confidence)[:, None] * data]
+    for first, second, weight, offset in links:
+        for m, (i, j) in enumerate(zip(first, second, strict=True)):
+            row = np.zeros(count)
+            row[i] += 1.0
+            row[j] -= 1.0
+            rows.append(np.sqrt(weight[m]) * row[None])
+            gap = np.zeros(data.shape[1]) if offset is None else offset[m]
+            wanted.append(np.sqrt(weight[m]) * gap[None])
+    return np.linalg.lstsq(np.concatenate(rows), np.concatenate(wanted), rcond=None)[0]
+
+
+def best_chain_by_enumeration(candidates, scores, step_score, absent_log_score):
+    """Best total over every choice of one candidate or none per structure, none only at the ends."""
+    import itertools
+
+    best = len(candidates) * absent_log_score
+    for chosen in itertools.product(*([None, *range(len(c))] for c in candidates)):
+        present = [s for s, c in enumerate(chosen) if c is not None]
+        if not present or present != list(range(present[0], present[-1] + 1)):
+            continue
+        total = (len(candidates) - len(present)) * absent_log_score
+        total += sum(scores[s][chosen[s]] for s in present)
+        total += sum(
+            step_score(s, candidates[s][chosen[s]], candidates[s + 1][chosen[s + 1]]) for s in present[:-1]
+        )
+        best = max(best, total)
+    return best

@@ -31,6 +31,7 @@ FALSE = len(LEVELS)
 
 _REACH = 3  # neighbours on either side that make the context
 _ABSENT = -99.0  # beyond the end of the chain; far from every value, so that one split tells
+_TWO_STEPS_MM = 45.0  # a gap between T12 and L1 that holds another body
 _FLOOR = 2e-3  # share given to all classes alike: trees never saw everything
 _SEEN_MM = 15.0
 _S1_LOG = -1.5  # annotations of bodies end at the last lumbar one: the doubt between L6 and S1 goes to L6
@@ -114,7 +115,7 @@ def name_detections(points_lps_mm: Floats, chain: Mapping[str, ArrayLike]) -> In
 
     The nearest detection within 15 mm of a body marks it. Beyond the ends of the annotation detections are named on
     while they lie where the next body is expected: a cut body at the border is detected and not annotated, S1 often
-    detected and never annotated.
+    detected and never annotated. Where an annotation has no name T13, a body left out between T12 and L1 is one.
 
     Returns
     -------
@@ -127,9 +128,18 @@ def name_detections(points_lps_mm: Floats, chain: Mapping[str, ArrayLike]) -> In
         distance = np.linalg.norm(points_lps_mm - np.asarray(chain[name], dtype=np.float64), axis=1)
         if len(distance) and distance.min() <= _SEEN_MM:
             labels[distance.argmin()] = LEVELS.index(name)
+    if "T12" in chain and "L1" in chain and "T13" not in chain:
+        _name_thirteenth(points_lps_mm, labels, np.asarray(chain["T12"]), np.asarray(chain["L1"]))
     for down in (True, False) if names else ():
         _name_on(points_lps_mm, labels, names[-1 if down else 0], chain, down)
     return labels
+
+
+def _name_thirteenth(points: Floats, labels: Ints, above: Floats, below: Floats) -> None:
+    middle, step = (above + below) / 2, float(np.linalg.norm(below - above))
+    distance = np.where(labels == FALSE, np.linalg.norm(points - middle, axis=1), np.inf)
+    if step > _TWO_STEPS_MM and len(points) and distance.min() <= _SEEN_MM:
+        labels[distance.argmin()] = LEVELS.index("T13")
 
 
 def _name_on(points: Floats, labels: Ints, name: str, chain: Mapping[str, ArrayLike], down: bool) -> None:
@@ -160,7 +170,8 @@ def _log_levels(probability: Floats) -> Floats:
     mixed = (1 - _FLOOR) * probability + _FLOOR / (FALSE + 1)
     column = {name: k for k, name in enumerate(LEVELS)}
     # a T13 looks like its neighbours, and is rarer
-    mixed[:, column["T13"]] = 0.13 * (mixed[:, column["T12"]] + mixed[:, column["L1"]])
+    like_neighbours = 0.02 * (mixed[:, column["T12"]] + mixed[:, column["L1"]])
+    mixed[:, column["T13"]] = np.maximum(mixed[:, column["T13"]], like_neighbours)
     mixed[:, column["S1"]] *= np.exp(_S1_LOG)
     mixed[:, column["S2"]] = _FLOOR / (FALSE + 1)
     return np.asarray(np.log(mixed / mixed.sum(axis=1, keepdims=True))[:, :FALSE])

@@ -304,13 +304,11 @@ def chain_paths(points, node_log, begin, end, prior):
     return found
 
 
-# -- discs: twins of the joint estimate and of the chain ------------------------------------------------------------
+# --- discs ----------------------------------------------------------------------------------------------------
 
 
 def joint_estimate_dense(data, confidence, links):
     """Minimise E(Y) of regforest.discs.displacement as one dense linear least-squares problem."""
-    import numpy as np
-
     count = len(data)
     rows, wanted = [np.diag(np.sqrt(confidence))], [np.sqrt(confidence)[:, None] * data]
     for first, second, weight, offset in links:
@@ -326,8 +324,6 @@ def joint_estimate_dense(data, confidence, links):
 
 def best_chain_by_enumeration(candidates, scores, step_score, absent_log_score):
     """Best total over every choice of one candidate or none per structure, none only at the ends."""
-    import itertools
-
     best = len(candidates) * absent_log_score
     for chosen in itertools.product(*([None, *range(len(c))] for c in candidates)):
         present = [s for s, c in enumerate(chosen) if c is not None]

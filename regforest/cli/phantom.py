@@ -15,6 +15,7 @@ from regforest.errors import UsageError
 _LAYOUTS = {"ct": ("spine-ct", "labelled-folder"), "mr": ("ivdm3seg", "labelled-folder")}
 _EXAMPLE = """\
   regforest phantom ct -n 40 --seed 0 -o ct_phantoms
+  regforest phantom ct --ids data_splits/fold1_recovered.txt --matrix 512 -o full_size_fold1
   regforest phantom mr -n 8 --seed 0 -o mr_phantoms --contrast t2"""
 
 
@@ -30,6 +31,9 @@ def add_commands(commands: Any) -> None:
         help="ct: spine-ct; mr: ivdm3seg for dixon, labelled-folder for t2 and t1 (defaults)",
     )  # fmt: skip
     parser.add_argument("--ids", type=Path, metavar="FILE", help="ct: names of the scans, one a line")
+    parser.add_argument(
+        "--matrix", type=positive, metavar="N", help="ct: voxels along x and y; 512 is full size (default: 128)"
+    )
     parser.add_argument("--contrast", choices=("dixon", "t2", "t1"), help="mr: default dixon")
     add_jobs(parser)
 
@@ -41,8 +45,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"phantom {kind} writes the layouts {' and '.join(_LAYOUTS[kind])}, not {layout}")
     if kind == "ct" and arguments.contrast is not None:
         raise UsageError("--contrast is an option of phantom mr")
-    if kind == "mr" and arguments.ids is not None:
-        raise UsageError("--ids is an option of phantom ct")
+    if kind == "mr" and (arguments.ids is not None or arguments.matrix is not None):
+        raise UsageError("--ids and --matrix are options of phantom ct")
     if kind == "mr" and arguments.contrast in ("t2", "t1") and layout == "ivdm3seg":
         raise UsageError(f"--layout ivdm3seg holds Dixon channels; for {arguments.contrast} take labelled-folder")
     ids, count = _ids(arguments)
@@ -51,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"{out} is not empty: name a new folder, nothing is overwritten")
     folder_to_write(out)
     if kind == "ct":
-        from regforest.datasets.phantoms.ct import write_ct_phantom
+        from regforest.datasets.phantoms.ct import DEFAULT_MATRIX, write_ct_phantom
 
         write_ct_phantom(
             out,
@@ -59,6 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.seed,
             layout=layout or "spine-ct",
             ids=ids,
+            matrix=arguments.matrix or DEFAULT_MATRIX,
             jobs=arguments.jobs,
             progress=_progress(),
         )

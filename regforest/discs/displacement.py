@@ -97,9 +97,11 @@ def solve_joint(
     if rows:
         entries = (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns)))
         matrix = matrix + sparse.csr_matrix(entries, shape=(count, count))
-    preconditioner = sparse.diags(1.0 / diagonal)
+    # scaling both sides is the diagonal preconditioner, and makes the residual fair to nodes of little confidence
+    root = np.sqrt(diagonal)
+    scaled = sparse.diags(1 / root) @ matrix @ sparse.diags(1 / root)
     solved = [
-        cg(matrix, column, x0=start, rtol=tolerance, maxiter=500, M=preconditioner)[0]
+        cg(scaled, column / root, x0=start * root, rtol=tolerance, maxiter=500)[0] / root
         for column, start in zip(right.T, np.asarray(data, dtype=np.float64).T, strict=True)
     ]
     return np.stack(solved, axis=1)

@@ -19,15 +19,17 @@ from regforest.datasets.phantoms.ct_case import Task, make_scan
 from regforest.datasets.phantoms.ct_plan import plan_patients
 from regforest.errors import UsageError
 
-__all__ = ["EMBEDDED_SCANS", "embedded_ct", "plan_tasks", "write_ct_phantom"]
+__all__ = ["DEFAULT_MATRIX", "EMBEDDED_SCANS", "embedded_ct", "plan_tasks", "write_ct_phantom"]
 
 Progress = Callable[[int, int], None]
 
 EMBEDDED_SCANS = 48
 """Scans of the embedded data set."""
 
+DEFAULT_MATRIX = 128
+"""Voxels along x and y unless told; 512 is full size."""
+
 _VERSION = 3  # of what is written: raise it when the same seed gives other files
-_MATRIX = 128
 _FIRST_ID = 9000001
 
 
@@ -41,10 +43,10 @@ def embedded_ct(jobs: int = 1, progress: Progress | None = None) -> Path:
     progress : callable, optional
         Called as ``progress(done, total)`` after each scan.
     """
-    settings = {"version": _VERSION, "n": EMBEDDED_SCANS, "seed": 0, "matrix": _MATRIX, "layout": "spine-ct"}
+    settings = {"version": _VERSION, "n": EMBEDDED_SCANS, "seed": 0, "matrix": DEFAULT_MATRIX, "layout": "spine-ct"}
 
     def write(folder: Path) -> None:
-        write_ct_phantom(folder, EMBEDDED_SCANS, 0, matrix=_MATRIX, jobs=jobs, progress=progress)
+        write_ct_phantom(folder, EMBEDDED_SCANS, 0, matrix=DEFAULT_MATRIX, jobs=jobs, progress=progress)
 
     return cached_folder("ct-phantom", settings, write)
 
@@ -56,7 +58,7 @@ def write_ct_phantom(
     *,
     layout: str = "spine-ct",
     ids: Sequence[str] | None = None,
-    matrix: int = _MATRIX,
+    matrix: int = DEFAULT_MATRIX,
     jobs: int = 1,
     progress: Progress | None = None,
 ) -> None:

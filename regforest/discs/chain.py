@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -38,7 +39,7 @@ class StepModel:
         """Learn from training chains (name -> point in mm); a pair that none of them shows gets the mean step."""
         steps = [
             np.array([c[b] - c[a] for c in chains if a in c and b in c]).reshape(-1, 3)
-            for a, b in zip(names[:-1], names[1:], strict=True)
+            for a, b in itertools.pairwise(names)
         ]
         everything = np.concatenate([np.zeros((0, 3)), *steps])
         overall = everything.mean(axis=0) if len(everything) else np.zeros(3)

@@ -75,7 +75,8 @@ class ShiftModel:
         for r, (own, probes) in enumerate(zip(index, extended, strict=True)):
             others = [k for k, other in zip(known, records, strict=True) if other.patient != records[r].patient]
             if others:
-                above, here, below = (_misfit(np.concatenate(others), own, probes[0, i : i + len(own)]) for i in range(3))
+                views = np.concatenate(others)
+                above, here, below = (_misfit(views, own, probes[0, i : i + len(own)]) for i in range(3))
                 up[r, own], down[r, own] = above - here, below - here
         margin_up, margin_down, variance = _margin_statistics(up, down)
         model = cls(np.concatenate(known), margin_up, margin_down, variance, 1.0, *_field_statistics(records, names))

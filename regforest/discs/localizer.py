@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,15 +19,22 @@ from numpy.typing import NDArray
 
 from regforest.discs.chain import StepModel, best_chain
 from regforest.discs.evidence import ShiftModel
-from regforest.discs.patches import Projection
+from regforest.discs.packing import pack, unpack
 from regforest.discs.search import CoarseModel, FineModel
-from regforest.discs.segmentation import LabelModel, largest_component
+from regforest.discs.segmentation import LabelModel, largest_component, on_input_grid
 from regforest.discs.settings import DiscSettings
-from regforest.discs.training import NOMINAL_STEP_MM, TrainingRecord, fine_view, label_view, prepare_record, read_probes
+from regforest.discs.training import (
+    NOMINAL_STEP_MM,
+    TrainingRecord,
+    fine_view,
+    label_view,
+    prepare_record,
+    read_probes,
+)
 from regforest.discs.views import Scene, chain_frames
 from regforest.errors import DataError, ModelError
 from regforest.io.models import read_model, write_model
-from regforest.spatial import AnnotatedScan, Grid, Landmarks, Localization, Volume, sort_levels
+from regforest.spatial import AnnotatedScan, Landmarks, Localization, Volume, sort_levels
 
 __all__ = ["DiscLocalizer"]
 
@@ -239,7 +247,7 @@ class DiscLocalizer:
         values = {name: value for value, name in self.label_names.items()}
         claims = {}
         for s, volume in maps.items():
-            block, probability = _on_input_grid(volume, grid)
+            block, probability = on_input_grid(volume, grid)
             better = probability >= strongest[block]
             strongest[block][better] = probability[better]
             labels[block][better] = values[self.names_[s]]
@@ -281,8 +289,9 @@ class DiscLocalizer:
             {self.names_[s]: p for s, p in inside.items()}, {self.names_[s]: scores[s] for s in inside}
         )
         return Localization(
-            landmarks, "uncertain" if reasons else "ok", "; ".join(reasons), anchored=shift[0] >= 1 - _UNCERTAIN_SHIFT,
-            shift_probability=shift, probabilities={self.names_[s]: shift[0] for s in inside},
+            landmarks, "uncertain" if reasons else "ok", "; ".join(reasons),
+            anchored=shift[0] >= 1 - _UNCERTAIN_SHIFT, shift_probability=shift,
+            probabilities={self.names_[s]: shift[0] for s in inside},
         )  # fmt: skip
 
     def _scene(self, channels: Volume | Mapping[str, Volume]) -> Scene:
@@ -318,25 +327,16 @@ class DiscLocalizer:
 
     def save(self, path: str | Path) -> None:
         """Write the model: arrays and JSON only."""
-        settings = {
+        own = {
             "settings": self.settings.to_json(), "seed": self.seed, "names": list(self.names_),
             "channels": list(self.channels_),
             "label_names": {str(value): name for value, name in self.label_names.items()},
-            "shift_temperature": self.shift_.temperature,
-            "threshold": None if self.label_ is None else self.label_.threshold,
         }  # fmt: skip
-        arrays = {
-            "step_mean_mm": self.steps_.mean_mm, "step_covariance_mm2": self.steps_.covariance_mm2,
-            "unit_steps": self.unit_steps_, **{f"shift_{name}": getattr(self.shift_, name) for name in _SHIFT_ARRAYS},
-            "coarse_rows": self.coarse_.rows, "coarse_offsets_mm": self.coarse_.offsets_mm,
-            "fine_rows": self.fine_.rows, "fine_offsets_mm": self.fine_.offsets_mm,
-            **_projection_arrays("coarse", self.coarse_.projection),
-            **_projection_arrays("fine", self.fine_.projection),
-        }  # fmt: skip
-        if self.label_ is not None:
-            arrays |= {f"label_{name}": getattr(self.label_, name) for name in _LABEL_ARRAYS}
-            arrays |= _projection_arrays("label", self.label_.projection)
-        write_model(path, _KIND, settings, arrays)
+        arrays: dict[str, NDArray[Any]] = {"unit_steps": self.unit_steps_}
+        for name in _PARTS:
+            part = getattr(self, f"{name}_")
+            own[name] = None if part is None else pack(name, part, arrays)
+        write_model(path, _KIND, own, arrays)
 
     @classmethod
     def load(cls, path: str | Path) -> DiscLocalizer:
@@ -346,31 +346,18 @@ class DiscLocalizer:
             model = cls(DiscSettings.from_json(stored["settings"]), int(stored["seed"]))
             model.names_, model.channels_ = tuple(stored["names"]), tuple(stored["channels"])
             model.label_names = {int(value): str(name) for value, name in stored["label_names"].items()}
-            model.steps_ = StepModel(model.names_, arrays["step_mean_mm"], arrays["step_covariance_mm2"])
             model.unit_steps_ = arrays["unit_steps"]
-            parts: dict[str, Any] = {name: arrays[f"shift_{name}"] for name in _SHIFT_ARRAYS}
-            model.shift_ = ShiftModel(temperature=float(stored["shift_temperature"]), **parts)
-            model.coarse_ = CoarseModel(_projection("coarse", arrays), arrays["coarse_rows"], arrays["coarse_offsets_mm"])
-            model.fine_ = FineModel(_projection("fine", arrays), arrays["fine_rows"], arrays["fine_offsets_mm"])
-            model.label_ = None
-            if stored["threshold"] is not None:
-                parts = {name: arrays[f"label_{name}"] for name in _LABEL_ARRAYS}
-                model.label_ = LabelModel(_projection("label", arrays), threshold=float(stored["threshold"]), **parts)
-        except (KeyError, TypeError, ValueError) as error:
+            for name, kind in _PARTS.items():
+                part = None if stored[name] is None else unpack(name, kind, stored[name], arrays)
+                setattr(model, f"{name}_", part)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ModelError(f"{path}: the model of discs is damaged: {error!r}") from error
         return model
 
 
-_SHIFT_ARRAYS = ("probes", "margin_up", "margin_down", "variance", "field_mean_mm", "field_sd_mm", "field_extent_mm", "field_count")
-_LABEL_ARRAYS = ("rows", "inside", "group", "cell_start", "cells_zyx", "prior", "combination")
-
-
-def _projection_arrays(name: str, projection: Projection) -> dict[str, NDArray[Any]]:
-    return {f"{name}_mean": projection.mean, f"{name}_components": projection.components}
-
-
-def _projection(name: str, arrays: Mapping[str, NDArray[Any]]) -> Projection:
-    return Projection(arrays[f"{name}_mean"], arrays[f"{name}_components"])
+_PARTS: dict[str, type[Any]] = {
+    "steps": StepModel, "coarse": CoarseModel, "fine": FineModel, "shift": ShiftModel, "label": LabelModel,
+}  # fmt: skip
 
 
 def _label_names(records: Sequence[TrainingRecord], names: Sequence[str]) -> dict[int, str]:
@@ -389,7 +376,7 @@ def _unit_steps(records: Sequence[TrainingRecord], names: Sequence[str]) -> Floa
     """Mean length of each step in units of the records' scales, millimetres."""
     lengths: list[list[float]] = [[] for _ in names[1:]]
     for record in records:
-        for pair, (a, b) in enumerate(zip(names[:-1], names[1:], strict=True)):
+        for pair, (a, b) in enumerate(itertools.pairwise(names)):
             if a in record.chain_mm and b in record.chain_mm:
                 step = float(np.linalg.norm(record.chain_mm[b] - record.chain_mm[a]))
                 lengths[pair].append(step / record.scale)
@@ -407,15 +394,3 @@ def _with_neighbours(candidates: list[FloatArray], steps_mm: FloatArray) -> list
             parts.append(candidates[s + 1] - steps_mm[s])
         added.append(np.concatenate(parts))
     return added
-
-
-def _on_input_grid(volume: Volume, grid: Grid) -> tuple[tuple[slice, ...], NDArray[np.float32]]:
-    """Resample a probability map on the block of the input grid that it covers; 0 outside the map."""
-    index = grid.lps_to_index(volume.grid.corners_lps_mm())
-    low = np.clip(np.floor(index.min(axis=0)).astype(int), 0, np.asarray(grid.size_xyz))
-    high = np.clip(np.ceil(index.max(axis=0)).astype(int) + 1, low, np.asarray(grid.size_xyz))
-    block = tuple(slice(int(a), int(b)) for a, b in zip(low[::-1], high[::-1], strict=True))
-    if (high == low).any():
-        return block, np.zeros([s.stop - s.start for s in block], np.float32)
-    probability = volume.resampled(grid.cropped(low, (high - low)[::-1].tolist())).voxels
-    return block, np.asarray(probability, dtype=np.float32)

@@ -94,5 +94,4 @@ class Projection:
 
     def __call__(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Project rows (N, F) to (N, K)."""
-        projected: NDArray[np.float32] = (features - self.mean) @ self.components
-        return projected
+        return np.asarray((features - self.mean) @ self.components, dtype=np.float32)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from regforest.discs.displacement import estimate_displacements, nearest_rows, neighbour_weights
 from regforest.discs.patches import PatchReader, Projection
 from regforest.discs.settings import DiscSettings, JointSettings
-from regforest.discs.training import TrainingRecord
+from regforest.discs.training import TrainingRecord, random_ball
 from regforest.discs.views import View
 from regforest.discs.voting import VoteMap
 
@@ -114,7 +114,7 @@ class FineModel:
             Density at the centre / number of patches.
         """
         middle = view.extent_mm / 2
-        points = middle + _ball(rng, settings.fine_patches, settings.fine_radius_mm)
+        points = middle + random_ball(rng, settings.fine_patches, settings.fine_radius_mm)
         projected = self.projection(PatchReader(view, settings.fine_patch)(points))
         level = np.full(len(points), structure)
         squared, index = nearest_rows(
@@ -158,11 +158,3 @@ def _lattice(view: View, step_mm: float) -> FloatArray:
         count = int(extent // step_mm) + 1
         axes.append((extent - (count - 1) * step_mm) / 2 + step_mm * np.arange(count))
     return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
-
-
-def _ball(rng: np.random.Generator, count: int, radius: float) -> FloatArray:
-    directions = rng.standard_normal((count, 3))
-    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    return np.asarray(directions * (radius * rng.uniform(0, 1, (count, 1)) ** (1 / 2)))
-
-

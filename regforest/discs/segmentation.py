@@ -21,8 +21,9 @@ from regforest.discs.patches import PatchReader, Projection
 from regforest.discs.settings import DiscSettings
 from regforest.discs.training import TrainingRecord
 from regforest.discs.views import View
+from regforest.spatial import Grid, Volume
 
-__all__ = ["LabelModel", "largest_component"]
+__all__ = ["LabelModel", "largest_component", "on_input_grid"]
 
 FloatArray = NDArray[np.float64]
 Features = NDArray[np.float32]
@@ -111,7 +112,7 @@ class LabelModel:
         unsure = (likely > _SURE) & (likely < 1 - _SURE)
         index = np.argwhere(unsure)
         if len(index) == 0:
-            return prior
+            return np.asarray(prior)
         half = (np.asarray(prior.shape) - 1) / 2
         positions = (index - half)[:, ::-1] * settings.label_spacing_mm
         parity = index % 2  # a quarter of the voxels, evenly spread; the joint solve fills in the others
@@ -127,7 +128,7 @@ class LabelModel:
         confidence = np.where(asked, settings.label_joint.data_weight, 0.0)
         result = (likely >= 0.5).astype(np.float32)
         result[unsure] = solve_joint(data[:, None], confidence, [links], tolerance=1e-3)[:, 0]
-        return result
+        return np.asarray(result)
 
     def _neighbour_mean(
         self, rows: Features, positions_mm: FloatArray, excluded: int, settings: DiscSettings
@@ -180,14 +181,13 @@ class LabelModel:
             prior.append(position_prior[(level.astype(int), *index.T)])
             inside.append(record.label_inside[chosen])
             weight.append(record.label_weight[chosen] * count / len(chosen))
-            # voxels deep inside the masks are right anyway and count in the overlap (each mask is seen twice: mirrored)
+            # voxels deep inside are right anyway and count in the overlap (each mask is seen twice: mirrored)
             interior += 2.0 * float((record.masks >= 0.5).sum()) - float(weight[-1][inside[-1]].sum())
         truth = np.concatenate(inside)
-        rough = type(self)(**{**self.__dict__})
         terms = np.stack([_logit(np.concatenate(raw)), _logit(np.concatenate(prior))], axis=1)
         fitted = LogisticRegression(C=1e3).fit(terms, truth)
         combination = np.array([*fitted.coef_[0], fitted.intercept_[0]])
-        model = type(self)(**{**rough.__dict__, "combination": combination})
+        model = type(self)(**{**self.__dict__, "combination": combination})
         probability = model._combined(np.concatenate(raw), np.concatenate(prior))
         threshold = _best_threshold(probability, truth, np.concatenate(weight), max(interior, 0.0))
         return type(self)(**{**model.__dict__, "threshold": threshold})
@@ -201,6 +201,18 @@ def largest_component(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
     return np.asarray(ndimage.binary_fill_holes(labels == sizes.argmax()))
+
+
+def on_input_grid(volume: Volume, grid: Grid) -> tuple[tuple[slice, ...], NDArray[np.float32]]:
+    """Resample a probability map on the block of the input grid that it covers; 0 outside the map."""
+    index = grid.lps_to_index(volume.grid.corners_lps_mm())
+    low = np.clip(np.floor(index.min(axis=0)).astype(int), 0, np.asarray(grid.size_xyz))
+    high = np.clip(np.ceil(index.max(axis=0)).astype(int) + 1, low, np.asarray(grid.size_xyz))
+    block = tuple(slice(int(a), int(b)) for a, b in zip(low[::-1], high[::-1], strict=True))
+    if (high == low).any():
+        return block, np.zeros([s.stop - s.start for s in block], np.float32)
+    probability = volume.resampled(grid.cropped(low, (high - low)[::-1].tolist())).voxels
+    return block, np.asarray(probability, dtype=np.float32)
 
 
 def _best_threshold(
@@ -237,7 +249,9 @@ def _cell_counts(prior: Features, settings: DiscSettings) -> NDArray[np.int64]:
     return np.ceil(extent / settings.label_search_mm).astype(np.int64)
 
 
-def _cells(positions_mm: NDArray[np.floating], cells_zyx: NDArray[np.int64], settings: DiscSettings) -> NDArray[np.int64]:
+def _cells(
+    positions_mm: NDArray[np.floating], cells_zyx: NDArray[np.int64], settings: DiscSettings
+) -> NDArray[np.int64]:
     cell = np.floor(positions_mm[:, ::-1] / settings.label_search_mm + cells_zyx / 2).astype(np.int64)
     return np.clip(cell, 0, cells_zyx - 1)
 
@@ -262,7 +276,7 @@ def _aligned_masks(records: Sequence[TrainingRecord], names: Sequence[str]) -> t
 
 
 def _mean_masks(masks: Features, members: NDArray[np.bool_], chosen: Sequence[int] | range) -> Features:
-    """Mean mask of each structure over the chosen records, left and right alike; the overall mean where none has it."""
+    """Mean mask per structure over the chosen records, left and right alike; the overall mean where none has it."""
     rows = list(chosen)
     count = members[rows].sum(axis=0)
     total = masks[rows].sum(axis=0)

@@ -16,7 +16,15 @@ from regforest.discs.views import Scene, View, box_grid, chain_frames, interpola
 from regforest.errors import DataError
 from regforest.spatial import AnnotatedScan, Volume
 
-__all__ = ["NOMINAL_STEP_MM", "TrainingRecord", "extended_chain", "fine_view", "label_view", "prepare_record", "read_probes"]
+__all__ = [
+    "NOMINAL_STEP_MM",
+    "TrainingRecord",
+    "fine_view",
+    "label_view",
+    "prepare_record",
+    "random_ball",
+    "read_probes",
+]
 
 FloatArray = NDArray[np.float64]
 Features = NDArray[np.float32]
@@ -24,7 +32,9 @@ Features = NDArray[np.float32]
 NOMINAL_STEP_MM = 35.0
 """Length of a mean step of the chain in a structure's own view: views are scaled to it."""
 
-_PROBES_MM = np.array(list(itertools.product((-14.0, 0.0, 14.0), (-22.0, 0.0, 22.0), (-36.0, -18.0, 0.0, 18.0, 36.0))))
+_PROBES_MM = np.array(
+    list(itertools.product((-14.0, 0.0, 14.0), (-22.0, 0.0, 22.0), (-36.0, -18.0, 0.0, 18.0, 36.0)))
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +119,7 @@ def prepare_record(scan: AnnotatedScan, settings: DiscSettings, seed: int) -> Tr
         for mirrored in (False, True):
             axes = frames[name] * np.array([-1.0 if mirrored else 1.0, 1.0, 1.0])
             view = fine_view(scene, centre, axes, scale, settings)
-            offsets = _ball(rng, settings.fine_patches, settings.fine_radius_mm * 1.2)
+            offsets = random_ball(rng, settings.fine_patches, settings.fine_radius_mm * 1.2)
             fine.add(PatchReader(view, settings.fine_patch)(view.extent_mm / 2 + offsets), -offsets, s)
             if masks.size:
                 mask = masks[s, :, :, ::-1] if mirrored else masks[s]
@@ -119,13 +129,31 @@ def prepare_record(scan: AnnotatedScan, settings: DiscSettings, seed: int) -> Tr
                 label.add(features, positions, s, inside, voxels)
     values = {known: value for value, known in scan.label_names.items()}
     axes = scene.axes
+    fine_features, fine_offsets, fine_structure = fine.fine_arrays()
+    label_features, label_positions, label_inside, label_structure, label_weight = label.label_arrays()
     return TrainingRecord(
-        scan.name, scan.patient, tuple(scan.channels), tuple(centres),
-        {name: values[name] for name in centres if name in values},
-        {name: point @ axes for name, point in centres.items()}, scene.field_centre_mm,
-        scene.field_extent_mm, scale,
-        coarse_features, coarse_offsets, _probes(scene, centres, scale, settings), *fine.fine_arrays(), *label.label_arrays(), masks,
-    )  # fmt: skip
+        name=scan.name,
+        patient=scan.patient,
+        channels=tuple(scan.channels),
+        structures=tuple(centres),
+        label_values={name: values[name] for name in centres if name in values},
+        chain_mm={name: point @ axes for name, point in centres.items()},
+        field_centre_mm=scene.field_centre_mm,
+        field_extent_mm=scene.field_extent_mm,
+        scale=scale,
+        coarse_features=coarse_features,
+        coarse_offsets=coarse_offsets,
+        probes=_probes(scene, centres, scale, settings),
+        fine_features=fine_features,
+        fine_offsets=fine_offsets,
+        fine_structure=fine_structure,
+        label_features=label_features,
+        label_positions=label_positions,
+        label_inside=label_inside,
+        label_structure=label_structure,
+        label_weight=label_weight,
+        masks=masks,
+    )
 
 
 def chain_scale(points: Mapping[str, FloatArray]) -> float:
@@ -241,15 +269,16 @@ def _coarse_points(
     """Half of the patches around the structures, half anywhere."""
     count = settings.coarse_patches
     around = targets[rng.integers(len(targets), size=count // 2)]
-    near = around + _ball(rng, count // 2, settings.coarse_reach_mm)
+    near = around + random_ball(rng, count // 2, settings.coarse_reach_mm)
     anywhere = rng.uniform(0, 1, (count - count // 2, 3)) * view.extent_mm
     return np.clip(np.concatenate([near, anywhere]), 0, view.extent_mm)
 
 
-def _ball(rng: np.random.Generator, count: int, radius: float) -> FloatArray:
+def random_ball(rng: np.random.Generator, count: int, radius: float) -> FloatArray:
+    """Draw points in a ball around the origin, denser towards its middle; shape (N, 3)."""
     directions = rng.standard_normal((count, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    return directions * (radius * rng.uniform(0, 1, (count, 1)) ** (1 / 2))
+    return np.asarray(directions * (radius * rng.uniform(0, 1, (count, 1)) ** (1 / 2)))
 
 
 def _own_masks(

@@ -173,7 +173,7 @@ def interpolated(volume: Volume, grid: Grid) -> NDArray[np.float32]:
 
 
 def chain_frames(points_lps_mm: Mapping[str, FloatArray], axes: FloatArray) -> dict[str, FloatArray]:
-    """Give each structure of a chain its own axes: z along the chain (upwards), x as close to the image's x as can be.
+    """Give each structure of a chain its own axes: z up along the chain, x nearest to the image's x.
 
     Parameters
     ----------

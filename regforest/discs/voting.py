@@ -72,7 +72,7 @@ class VoteMap:
         smooth = ndimage.gaussian_filter(histogram, 1.0, mode="constant")
         peaks = np.argwhere((smooth == ndimage.maximum_filter(smooth, 3)) & (smooth > 0))
         best = np.argsort(-smooth[tuple(peaks.T)], kind="stable")[:count]
-        return start + (peaks[best] + 0.5) * self.kernel_mm
+        return np.asarray(start + (peaks[best] + 0.5) * self.kernel_mm)
 
     def _climbed(self, points: FloatArray, steps: int = 30) -> FloatArray:
         for _ in range(steps):

@@ -86,39 +86,6 @@ def random_below(state: NDArray[np.uint64], limit: int) -> int:
 
 
 @kernel
-def best_split(
-    samples: Samples,
-    start: int,
-    stop: int,
-    low: int,
-    high: int,
-    total_weight: float,
-    total_squares: float,
-    min_leaf: int,
-    space: Space,
-) -> tuple[float, int]:
-    """Best score and code of one feature, whose codes stand in the work space: by histogram or by sorting."""
-    count, classes, targets, weights = stop - start, samples.classes, samples.targets, samples.weights
-    codes, order, counts, left, totals = space.codes, space.order, space.counts, space.left, space.totals
-    if count <= TINY or count * _HISTOGRAM_COST < (high - low + 1) * totals.size:
-        sort_codes(codes, count, low, high, counts, order)
-        if classes.size:
-            return scan_classes(
-                codes, order, classes, weights, start, count, totals, total_weight, total_squares, min_leaf, left
-            )
-        return scan_targets(codes, order, targets, weights, start, count, totals, total_weight, min_leaf, left)
-    histogram, bin_weights = space.histogram, space.bin_weights
-    histogram[low : high + 1] = 0
-    bin_weights[low : high + 1] = 0
-    fill_histogram(codes, classes, targets, weights, start, count, histogram, bin_weights, counts)
-    best = scan_histogram(
-        histogram, bin_weights, counts, low, high, count, totals, total_weight, min_leaf, left
-    )  # fmt: skip
-    counts[low : high + 1] = 0
-    return best
-
-
-@kernel
 def split_node(
     columns: NDArray[np.uint8],
     samples: Samples,
@@ -131,10 +98,14 @@ def split_node(
 ) -> tuple[int, int]:
     """Best feature and code among `max_features` features drawn without replacement; (-1, -1) where there is none.
 
-    As in scikit-learn, drawing goes on until a feature that is not constant in the node has been seen.
+    As in scikit-learn, drawing goes on until a feature that is not constant in the node has been seen. A feature is
+    searched by histogram or by sorting, whichever is cheaper.
     """
     best, best_feature, best_code = -1.0, -1, -1
-    pool, varied = space.pool, False
+    rows, classes, targets, weights = samples.rows, samples.classes, samples.targets, samples.weights
+    codes, order, counts, left, totals = space.codes, space.order, space.counts, space.left, space.totals
+    histogram, bin_weights, pool = space.histogram, space.bin_weights, space.pool
+    count, min_leaf, varied = stop - start, limits.min_leaf, False
     for drawn in range(pool.size):
         if drawn >= limits.max_features and varied:
             break
@@ -142,13 +113,28 @@ def split_node(
         feature = pool[other]
         pool[other] = pool[drawn]
         pool[drawn] = feature
-        low, high = node_codes(columns[feature], samples.rows, start, stop, space.codes)
+        low, high = node_codes(columns[feature], rows, start, stop, codes)
         if low == high:
             continue
         varied = True
-        score, code = best_split(
-            samples, start, stop, low, high, total_weight, total_squares, limits.min_leaf, space
-        )  # fmt: skip
+        if count > TINY and count * _HISTOGRAM_COST >= (high - low + 1) * totals.size:
+            histogram[low : high + 1] = 0
+            bin_weights[low : high + 1] = 0
+            fill_histogram(codes, classes, targets, weights, start, count, histogram, bin_weights, counts)
+            score, code = scan_histogram(
+                histogram, bin_weights, counts, low, high, count, totals, total_weight, min_leaf, left
+            )
+            counts[low : high + 1] = 0
+        else:
+            sort_codes(codes, count, low, high, counts, order)
+            if classes.size:
+                score, code = scan_classes(
+                    codes, order, classes, weights, start, count, totals, total_weight, total_squares, min_leaf, left
+                )
+            else:
+                score, code = scan_targets(
+                    codes, order, targets, weights, start, count, totals, total_weight, min_leaf, left
+                )
         if score > best:
             best, best_feature, best_code = score, feature, code
     return best_feature, best_code

@@ -164,7 +164,7 @@ class DiscLocalizer:
 
     def _judged(self, scene: Scene, chain: Chain) -> tuple[Chain, dict[int, float], dict[int, float]]:
         """Refine the chain and its neighbours one level up and down, and take the one with most evidence."""
-        hypotheses = {shift: self._refined(scene, self._shifted(chain, shift)) for shift in (-1, 0, 1)}
+        hypotheses = {shift: self._refined(scene, self._shifted(scene, chain, shift)) for shift in (-1, 0, 1)}
         misfit = {shift: self._misfit(scene, moved) for shift, (moved, _) in hypotheses.items()}
         odds = [self.shift_.log_odds(misfit[upper], misfit[upper + 1]) for upper in (-1, 0)]
         evidence = {-1: odds[0], 0: 0.0, 1: -odds[1]}
@@ -196,15 +196,17 @@ class DiscLocalizer:
                 total += float(step[0, 0])
         return total
 
-    def _shifted(self, chain: Chain, shift: int) -> Chain:
-        """Name every place by the structure one higher or lower; the place beyond the end is extrapolated."""
-        if shift == 0:
+    def _shifted(self, scene: Scene, chain: Chain, shift: int) -> Chain:
+        """Name every place by the structure one higher or lower; the learned step leads beyond the end."""
+        numbers = sorted(chain)
+        if shift == 0 or len(numbers) < 2:
             return chain
-        points = [chain[s] for s in sorted(chain)]
-        step = points[-1] - points[-2] if len(points) > 1 else np.array([0.0, 0.0, -NOMINAL_STEP_MM])
-        first = points[1] - points[0] if len(points) > 1 else step
-        moved = [*points[1:], points[-1] + step] if shift > 0 else [points[0] - first, *points[:-1]]
-        return dict(zip(sorted(chain), moved, strict=True))
+        points = [chain[s] for s in numbers]
+        if shift > 0:
+            moved = [*points[1:], points[-1] + scene.axes @ self.steps_.mean_mm[numbers[-2]]]
+        else:
+            moved = [points[0] - scene.axes @ self.steps_.mean_mm[numbers[0]], *points[:-1]]
+        return dict(zip(numbers, moved, strict=True))
 
     def _refined(self, scene: Scene, chain: Chain) -> tuple[Chain, dict[int, float]]:
         """One fine step for every structure of the chain."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,8 @@ from regforest.discs.views import View
 __all__ = ["PatchReader", "Projection"]
 
 FloatArray = NDArray[np.float64]
+
+_FITTED_ROWS = 20_000
 
 
 class PatchReader:
@@ -92,6 +95,15 @@ class Projection:
         scale = np.sqrt(max(float(values.mean()), 1e-12))
         return cls(mean.astype(np.float32), (vectors / scale).astype(np.float32))
 
-    def __call__(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+    @classmethod
+    def fit_parts(
+        cls, parts: Sequence[NDArray[np.floating]], n_components: int, rng: np.random.Generator
+    ) -> Projection:
+        """Learn from rows drawn evenly from several arrays (N_i, F)."""
+        share = max(1, _FITTED_ROWS // len(parts))
+        rows = [part[rng.permutation(len(part))[:share]].astype(np.float32) for part in parts]
+        return cls.fit(np.concatenate(rows), n_components)
+
+    def __call__(self, features: NDArray[np.floating]) -> NDArray[np.float32]:
         """Project rows (N, F) to (N, K)."""
-        return np.asarray((features - self.mean) @ self.components, dtype=np.float32)
+        return np.asarray((features.astype(np.float32, copy=False) - self.mean) @ self.components, dtype=np.float32)

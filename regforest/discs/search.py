@@ -44,12 +44,14 @@ class CoarseModel:
         cls, records: Sequence[TrainingRecord], names: Sequence[str], settings: DiscSettings, seed: int
     ) -> CoarseModel:
         """Gather the patches of all records."""
-        features = np.concatenate([record.coarse_features for record in records])
-        offsets = np.concatenate([_named(record, names) for record in records])
-        projection = Projection.fit(_sample(features, seed), settings.coarse_patch.components)
-        rng = np.random.default_rng([seed, 5])
-        kept = np.sort(rng.permutation(len(features))[: settings.coarse_rows])
-        return cls(projection, projection(features[kept]), offsets[kept])
+        rng = np.random.default_rng([seed, 3])
+        parts = [record.coarse_features for record in records]
+        projection = Projection.fit_parts(parts, settings.coarse_patch.components, rng)
+        share = min(1.0, settings.coarse_rows / sum(len(part) for part in parts))
+        kept = [np.sort(rng.permutation(len(part))[: max(1, int(share * len(part)))]) for part in parts]
+        rows = [projection(part[own]) for part, own in zip(parts, kept, strict=True)]
+        offsets = [_named(record, names)[own] for record, own in zip(records, kept, strict=True)]
+        return cls(projection, np.concatenate(rows), np.concatenate(offsets))
 
     def votes(self, view: View, settings: DiscSettings) -> list[VoteMap]:
         """Votes of all patches of a coarse view for each structure, in view millimetres."""
@@ -93,12 +95,12 @@ class FineModel:
         cls, records: Sequence[TrainingRecord], names: Sequence[str], settings: DiscSettings, seed: int
     ) -> FineModel:
         """Gather the patches of all records; structures help each other as far as they look alike."""
-        features = np.concatenate([record.fine_features for record in records])
+        parts = [record.fine_features for record in records]
         level = [
             np.array([list(names).index(n) for n in record.structures])[record.fine_structure] for record in records
         ]
-        projection = Projection.fit(_sample(features, seed), settings.fine_patch.components)
-        rows = _with_level(projection(features), np.concatenate(level), settings)
+        projection = Projection.fit_parts(parts, settings.fine_patch.components, np.random.default_rng([seed, 6]))
+        rows = _with_level(np.concatenate([projection(part) for part in parts]), np.concatenate(level), settings)
         return cls(projection, rows, np.concatenate([record.fine_offsets for record in records]))
 
     def centre(
@@ -140,11 +142,6 @@ def _named(record: TrainingRecord, names: Sequence[str]) -> Features:
     offsets = np.full((len(record.coarse_offsets), len(names), 3), np.nan, np.float32)
     offsets[:, [list(names).index(name) for name in record.structures]] = record.coarse_offsets
     return offsets
-
-
-def _sample(features: Features, seed: int, count: int = 20_000) -> Features:
-    rng = np.random.default_rng([seed, 3])
-    return features[rng.choice(len(features), size=min(count, len(features)), replace=False)]
 
 
 def _with_level(projected: Features, level: NDArray[np.int64], settings: DiscSettings) -> Features:

@@ -77,14 +77,13 @@ class LabelModel:
         patients = sorted({record.patient for record in records})
         group = np.concatenate([np.full(len(r.label_inside), patients.index(r.patient)) for r in records])
         level = np.concatenate([_levels(r, names)[r.label_structure] for r in records])
-        features = np.concatenate([r.label_features for r in records])
+        parts = [r.label_features for r in records]
         positions = np.concatenate([r.label_positions for r in records])
         inside = np.concatenate([r.label_inside for r in records])
-        sample = rng.choice(len(features), size=min(20_000, len(features)), replace=False)
-        projection = Projection.fit(features[sample], settings.label_patch.components)
+        projection = Projection.fit_parts(parts, settings.label_patch.components, rng)
         masks, members = _aligned_masks(records, names)
         prior = _mean_masks(masks, members, range(len(records)))
-        rows = _rows(projection(features), positions, level, settings)
+        rows = _rows(np.concatenate([projection(part) for part in parts]), positions, level, settings)
         cells = _cell_counts(prior, settings)
         flat = np.ravel_multi_index(tuple(_cells(positions, cells, settings).T), tuple(cells))
         order = np.argsort(flat, kind="stable")
@@ -98,7 +97,7 @@ class LabelModel:
         return model._with_combination(records, names, patients, masks, members, settings, rng)
 
     def estimate(
-        self, features: Features, positions_mm: FloatArray, level: FloatArray, settings: DiscSettings,
+        self, features: NDArray[np.floating], positions_mm: FloatArray, level: FloatArray, settings: DiscSettings,
         excluded: int = -1,
     ) -> FloatArray:  # fmt: skip
         """Weighted mean label of the nearest training voxels, without those of one patient; 0 where none is near."""

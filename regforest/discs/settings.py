@@ -75,7 +75,7 @@ class DiscSettings:
     coarse_grid_mm : float
         Distance of the test patches in the whole volume.
     coarse_patches : int
-        Training patches per view of a scan.
+        Training patches per view of a scan, divided by the number of channels.
     coarse_rows : int
         Training patches that are searched in all; more are thinned out.
     coarse_reach_mm : float
@@ -99,7 +99,7 @@ class DiscSettings:
     label_margin_mm : float
         Training voxels are drawn within this distance of the structure's border.
     label_patches : int
-        Training voxels per structure and view.
+        Training voxels per structure and view, divided by the number of channels.
     label_position_weight : float
         Feature units per millimetre of distance in the structure's own frame.
     label_search_mm : float

@@ -28,6 +28,7 @@ __all__ = [
 
 FloatArray = NDArray[np.float64]
 Features = NDArray[np.float32]
+Stored = NDArray[np.float16]
 
 NOMINAL_STEP_MM = 35.0
 """Length of a mean step of the chain in a structure's own view: views are scaled to it."""
@@ -39,7 +40,7 @@ _PROBES_MM = np.array(
 
 @dataclass(frozen=True, eq=False)
 class TrainingRecord:
-    """One scan as seen by the three steps; plain arrays, so it can be pickled.
+    """One scan as seen by the three steps; plain arrays, so it can be pickled. Features are kept in half precision.
 
     Attributes
     ----------
@@ -83,13 +84,13 @@ class TrainingRecord:
     field_centre_mm: FloatArray
     field_extent_mm: float
     scale: float
-    coarse_features: Features
+    coarse_features: Stored
     coarse_offsets: Features
     probes: Features
-    fine_features: Features
+    fine_features: Stored
     fine_offsets: Features
     fine_structure: NDArray[np.int64]
-    label_features: Features
+    label_features: Stored
     label_positions: Features
     label_inside: NDArray[np.bool_]
     label_structure: NDArray[np.int64]
@@ -124,7 +125,9 @@ def prepare_record(scan: AnnotatedScan, settings: DiscSettings, seed: int) -> Tr
             if masks.size:
                 mask = masks[s, :, :, ::-1] if mirrored else masks[s]
                 view = label_view(scene, centre, axes, scale, mask.shape, settings)
-                positions, inside, voxels = _border_samples(rng, mask >= 0.5, settings)
+                positions, inside, voxels = _border_samples(
+                    rng, mask >= 0.5, settings.label_patches // len(scan.channels), settings
+                )
                 features = PatchReader(view, settings.label_patch)(view.extent_mm / 2 + positions)
                 label.add(features, positions, s, inside, voxels)
     values = {known: value for value, known in scan.label_names.items()}
@@ -214,7 +217,7 @@ class _Collector:
     """Gathers rows of several structures and views."""
 
     def __init__(self) -> None:
-        self._features: list[Features] = []
+        self._features: list[Stored] = []
         self._vectors: list[Features] = []
         self._structure: list[NDArray[np.int64]] = []
         self._inside: list[NDArray[np.bool_]] = []
@@ -229,26 +232,26 @@ class _Collector:
         voxels: float = 0.0,
     ) -> None:
         count = len(features)
-        self._features.append(features)
+        self._features.append(features.astype(np.float16))
         self._vectors.append(vectors.astype(np.float32))
         self._structure.append(np.full(count, structure, np.int64))
         self._inside.append(np.zeros(count, bool) if inside is None else inside)
         self._weight.append(np.full(count, voxels / max(count, 1), np.float32))
 
-    def fine_arrays(self) -> tuple[Features, Features, NDArray[np.int64]]:
+    def fine_arrays(self) -> tuple[Stored, Features, NDArray[np.int64]]:
         return np.concatenate(self._features), np.concatenate(self._vectors), np.concatenate(self._structure)
 
-    def label_arrays(self) -> tuple[Features, Features, NDArray[np.bool_], NDArray[np.int64], Features]:
+    def label_arrays(self) -> tuple[Stored, Features, NDArray[np.bool_], NDArray[np.int64], Features]:
         if not self._features:
             none = np.zeros(0, np.float32)
-            return np.zeros((0, 0), np.float32), np.zeros((0, 3), np.float32), none > 0, none.astype(np.int64), none
+            return np.zeros((0, 0), np.float16), np.zeros((0, 3), np.float32), none > 0, none.astype(np.int64), none
         features, vectors, structure = self.fine_arrays()
         return features, vectors, np.concatenate(self._inside), structure, np.concatenate(self._weight)
 
 
 def _coarse_part(
     scene: Scene, centres: Mapping[str, FloatArray], settings: DiscSettings, rng: np.random.Generator
-) -> tuple[Features, Features]:
+) -> tuple[Stored, Features]:
     features, offsets = [], []
     points_lps = np.array(list(centres.values()))
     for scale in settings.scales:
@@ -258,7 +261,7 @@ def _coarse_part(
                 targets = view.to_view(points_lps)
                 points = _coarse_points(rng, view, targets, settings)
                 read = PatchReader(view, settings.coarse_patch)
-                features.append(read(points))
+                features.append(read(points).astype(np.float16))
                 offsets.append((targets[None] - points[:, None]).astype(np.float32))
     return np.concatenate(features), np.concatenate(offsets)
 
@@ -267,11 +270,11 @@ def _coarse_points(
     rng: np.random.Generator, view: View, targets: FloatArray, settings: DiscSettings
 ) -> FloatArray:
     """Half of the patches around the structures, half anywhere."""
-    count = settings.coarse_patches
+    count = settings.coarse_patches // len(view.voxels)  # memory: features grow with the channels
     around = targets[rng.integers(len(targets), size=count // 2)]
     near = around + random_ball(rng, count // 2, settings.coarse_reach_mm)
     anywhere = rng.uniform(0, 1, (count - count // 2, 3)) * view.extent_mm
-    return np.clip(np.concatenate([near, anywhere]), 0, view.extent_mm)
+    return np.asarray(np.clip(np.concatenate([near, anywhere]), 0, view.extent_mm))
 
 
 def random_ball(rng: np.random.Generator, count: int, radius: float) -> FloatArray:
@@ -310,7 +313,7 @@ def _own_masks(
 
 
 def _border_samples(
-    rng: np.random.Generator, mask: NDArray[np.bool_], settings: DiscSettings
+    rng: np.random.Generator, mask: NDArray[np.bool_], count: int, settings: DiscSettings
 ) -> tuple[FloatArray, NDArray[np.bool_], float]:
     """Draw voxels near the border of a mask.
 
@@ -322,6 +325,6 @@ def _border_samples(
     near = np.argwhere(distance * settings.label_spacing_mm <= settings.label_margin_mm)
     if len(near) == 0:
         return np.zeros((0, 3)), np.zeros(0, bool), 0.0
-    chosen = near[rng.choice(len(near), size=min(settings.label_patches, len(near)), replace=False)]
+    chosen = near[rng.choice(len(near), size=min(count, len(near)), replace=False)]
     positions = (chosen - (np.asarray(padded.shape) - 1) / 2)[:, ::-1] * settings.label_spacing_mm
     return positions, padded[tuple(chosen.T)], float(len(near))

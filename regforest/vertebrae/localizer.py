@@ -14,7 +14,7 @@ from regforest.errors import DataError
 from regforest.features import BoxFeatures
 from regforest.forest import Forest, ForestClassifier, predict_volume
 from regforest.io.models import read_model, write_model
-from regforest.spatial import AnnotatedScan, Landmarks, Localization, Volume, level
+from regforest.spatial import LEVELS, AnnotatedScan, Landmarks, Localization, Volume, level
 from regforest.vertebrae.candidates import Candidates, CandidateSettings, find_candidates
 from regforest.vertebrae.chain_prior import ChainPrior, fit_chain_prior
 from regforest.vertebrae.identification import Identification, identify
@@ -43,8 +43,10 @@ class VertebraSettings:
         The forest.
     features_per_node : int
         Candidate features at each node.
+    false_per_mm3 : float
+        Density of false candidates (ribs, processes) that the chain reckons with.
     min_probability : float
-        Least probability of a level's name for the whole answer to be called certain.
+        Least probability of the chain as named, against shifts of it, for the answer to be called certain.
     sampling, candidates : SamplingSettings, CandidateSettings
         How training voxels are drawn, and how modes become candidates.
     """
@@ -57,7 +59,8 @@ class VertebraSettings:
     max_depth: int = 22
     min_samples_leaf: int = 4
     features_per_node: int = 60
-    min_probability: float = 0.5
+    false_per_mm3: float = 1e-5
+    min_probability: float = 0.6
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
     candidates: CandidateSettings = field(default_factory=CandidateSettings)
 
@@ -134,7 +137,10 @@ class VertebraLocalizer:
             raise DataError("training needs at least one annotated scan, there is none")
         say(f"growing {s.trees} trees on {sum(map(len, rows))} voxels")
         self.forest = self._grow(np.concatenate(rows), np.concatenate(labels), n_jobs)
-        self.prior = fit_chain_prior(spines)
+        # a field of view may begin and end anywhere: those of the training scans say nothing about others
+        anywhere = np.zeros(len(LEVELS))
+        prior = fit_chain_prior(spines, false_per_mm3=s.false_per_mm3)
+        self.prior = replace(prior, start_log=anywhere, end_log=anywhere)
         return self
 
     def locate(self, volume: Volume, n_jobs: int = 1) -> Landmarks:

@@ -108,6 +108,7 @@ def resample_linear(voxels, source_matrix, target_matrix, target_shape):
         out[z, y, x] = np.einsum("zyx,x,y,z", voxels, *weights)
     return out
 
+
 # --- features and forests -------------------------------------------------------------------------------------
 
 
@@ -331,8 +332,6 @@ def best_chain_by_enumeration(candidates, scores, step_score, absent_log_score):
             continue
         total = (len(candidates) - len(present)) * absent_log_score
         total += sum(scores[s][chosen[s]] for s in present)
-        total += sum(
-            step_score(s, candidates[s][chosen[s]], candidates[s + 1][chosen[s + 1]]) for s in present[:-1]
-        )
+        total += sum(step_score(s, candidates[s][chosen[s]], candidates[s + 1][chosen[s + 1]]) for s in present[:-1])
         best = max(best, total)
     return best

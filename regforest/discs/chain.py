@@ -108,9 +108,7 @@ def best_chain(
             total = np.where(better, through.max(axis=0), total)
         best.append(total + log_scores[s])
         came_from.append(origin)
-    ends = [
-        (float(best[s].max()) + (count - 1 - s) * absent_log_score, s) for s in range(count) if len(best[s])
-    ]
+    ends = [(float(best[s].max()) + (count - 1 - s) * absent_log_score, s) for s in range(count) if len(best[s])]
     chosen: list[int | None] = [None] * count
     empty = count * absent_log_score
     if not ends or max(ends)[0] < empty:

@@ -111,9 +111,7 @@ class DiscLocalizer:
         """Find the structures; each is re-localized at the centroid of its mask where masks were learned."""
         return self.apply(channels)[0]
 
-    def segment(
-        self, channels: Volume | Mapping[str, Volume], localization: Localization | None = None
-    ) -> Volume:
+    def segment(self, channels: Volume | Mapping[str, Volume], localization: Localization | None = None) -> Volume:
         """Label image on the input grid; values are the keys of `label_names`.
 
         Raises
@@ -277,9 +275,7 @@ class DiscLocalizer:
         lengths = [float(np.linalg.norm(chain[s + 1] - chain[s])) for s in pairs]
         return float(np.sum(lengths) / np.sum(self.unit_steps_[pairs]))
 
-    def _verdict(
-        self, scene: Scene, chain: Chain, shift: dict[int, float], scores: dict[int, float]
-    ) -> Localization:
+    def _verdict(self, scene: Scene, chain: Chain, shift: dict[int, float], scores: dict[int, float]) -> Localization:
         inside = {s: p for s, p in chain.items() if bool(scene.input_grid.contains(p[None])[0])}
         reasons = []
         if shift[0] < 1 - _UNCERTAIN_SHIFT:

@@ -238,9 +238,7 @@ def _levels(record: TrainingRecord, names: Sequence[str]) -> FloatArray:
 
 def _rows(projected: Features, positions: Features, level: FloatArray, settings: DiscSettings) -> Features:
     place = positions * settings.label_position_weight
-    return np.concatenate(
-        [projected, place, (settings.level_distance * level)[:, None]], axis=1, dtype=np.float32
-    )
+    return np.concatenate([projected, place, (settings.level_distance * level)[:, None]], axis=1, dtype=np.float32)
 
 
 def _cell_counts(prior: Features, settings: DiscSettings) -> NDArray[np.int64]:

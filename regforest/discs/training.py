@@ -266,9 +266,7 @@ def _coarse_part(
     return np.concatenate(features), np.concatenate(offsets)
 
 
-def _coarse_points(
-    rng: np.random.Generator, view: View, targets: FloatArray, settings: DiscSettings
-) -> FloatArray:
+def _coarse_points(rng: np.random.Generator, view: View, targets: FloatArray, settings: DiscSettings) -> FloatArray:
     """Half of the patches around the structures, half anywhere."""
     count = settings.coarse_patches // len(view.voxels)  # memory: features grow with the channels
     around = targets[rng.integers(len(targets), size=count // 2)]

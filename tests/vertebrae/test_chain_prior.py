@@ -79,9 +79,7 @@ def test_an_annotation_with_a_hole_contributes_no_step_over_it():
     chains = [Landmarks({n: c[n] for n in c if n != "L1"}) for c in sampled_chains(30)]
     prior, default = fit_chain_prior(chains), default_chain_prior()
     for arc in (("T12", "L1"), ("L1", "L2")):
-        np.testing.assert_array_equal(
-            prior.step_mean_mm[ARCS.index(arc)], default.step_mean_mm[ARCS.index(arc)]
-        )
+        np.testing.assert_array_equal(prior.step_mean_mm[ARCS.index(arc)], default.step_mean_mm[ARCS.index(arc)])
 
 
 def test_a_prior_survives_json():

@@ -12,11 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from regforest.errors import DataError
 from regforest.features import BoxFeatures
-from regforest.forest import Forest, ForestClassifier, predict_volume
+from regforest.forest import Forest, ForestClassifier, predict_coarse_to_fine
 from regforest.io.models import read_model, write_model
 from regforest.spatial import LEVELS, AnnotatedScan, Landmarks, Localization, Volume, level
 from regforest.vertebrae.candidates import Candidates, CandidateSettings, find_candidates
 from regforest.vertebrae.chain_prior import ChainPrior, fit_chain_prior
+from regforest.vertebrae.dense_labels import BACKGROUND
 from regforest.vertebrae.identification import Identification, identify
 from regforest.vertebrae.sampling import SamplingSettings, draw_training_points, working_image
 
@@ -172,9 +173,14 @@ class VertebraLocalizer:
         return self._verdict(candidates, chain, anchor or {})
 
     def classify(self, image: Volume, n_jobs: int = 1) -> NDArray[np.float32]:
-        """Return p(v | x) for every voxel of a working image, shape (len(CLASSES), z, y, x)."""
+        """Return p(v | x) for every voxel of a working image, shape (len(CLASSES), z, y, x).
+
+        Where every second voxel is all but certainly background, those between are not looked at.
+        """
         spacing = image.grid.spacing_mm
-        return predict_volume(self.forest, self.boxes, [image.voxels], spacing, n_jobs=n_jobs)
+        return predict_coarse_to_fine(
+            self.forest, self.boxes, [image.voxels], spacing, background=BACKGROUND, n_jobs=n_jobs
+        )
 
     def save(self, path: str | Path) -> None:
         """Write the model: arrays and JSON, nothing that runs."""

@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+
+from regforest.errors import DataError
+from regforest.features import BoxFeatures
+from regforest.forest import ForestClassifier, predict_coarse_to_fine, predict_volume
+
+SPACING = (2.0, 2.0, 2.0)
+SHAPE = (30, 31, 33)
+
+
+@pytest.fixture(scope="module")
+def case():
+    """Two bright balls on dark noise: class 0 is the background, 1 and 2 are the balls."""
+    rng = np.random.default_rng(0)
+    zyx = np.indices(SHAPE)
+    labels = np.zeros(SHAPE, int)
+    for value, centre in ((1, (8, 9, 10)), (2, (20, 20, 22))):
+        labels[sum((axis - c) ** 2 for axis, c in zip(zyx, centre, strict=True)) < 16] = value
+    image = (np.array([0, 900, 1800])[labels] + rng.normal(0, 60, SHAPE)).astype(np.int16)
+    boxes = BoxFeatures.random(40, seed=1, max_offset_mm=8, size_range_mm=(2, 8))
+    index = np.concatenate([np.argwhere(labels > 0), rng.integers(0, SHAPE, (2000, 3))])
+    X = boxes.evaluate([image], SPACING, index)
+    forest = ForestClassifier(8, random_state=0).fit(X, labels[tuple(index.T)]).forest_
+    return forest, boxes, [image]
+
+
+def test_foreground_labels_are_those_of_the_full_prediction(case):
+    full = predict_volume(*case, SPACING).argmax(axis=0)
+    fast = predict_coarse_to_fine(*case, SPACING, background=0).argmax(axis=0)
+    foreground = full > 0
+    assert foreground.sum() > 300
+    np.testing.assert_array_equal(fast[foreground], full[foreground])
+
+
+def test_when_nothing_is_certain_everything_is_predicted(case):
+    fast = predict_coarse_to_fine(*case, SPACING, background=0, certain=1.1)
+    np.testing.assert_array_equal(fast, predict_volume(*case, SPACING))
+
+
+def test_when_all_is_certain_each_block_has_its_first_voxel(case):
+    full = predict_volume(*case, SPACING)
+    fast = predict_coarse_to_fine(*case, SPACING, background=0, certain=-1, stride=3)
+    z, y, x = np.indices(SHAPE) // 3 * 3
+    np.testing.assert_array_equal(fast, full[:, z, y, x])
+
+
+def test_the_number_of_threads_changes_nothing(case):
+    one = predict_coarse_to_fine(*case, SPACING, background=0)
+    np.testing.assert_array_equal(predict_coarse_to_fine(*case, SPACING, background=0, n_jobs=3), one)
+
+
+def test_a_background_that_does_not_exist_is_an_error(case):
+    with pytest.raises(DataError, match=r"0\.\.2, got 3"):
+        predict_coarse_to_fine(*case, SPACING, background=3)

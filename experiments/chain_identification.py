@@ -12,6 +12,8 @@ import argparse
 import csv
 import gzip
 import json
+import math
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,8 +23,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regforest.errors import FileError, RegForestError, UsageError
-from regforest.spatial import LEVELS, Landmarks
+from experiments.options import seed_number
+from regforest.errors import FileError, LevelError, RegForestError, UsageError
+from regforest.spatial import LEVELS, Landmarks, level
 from regforest.vertebrae.chain_prior import ChainPrior, fit_chain_prior
 from regforest.vertebrae.emission import RegionDetections, RegionEmission
 from regforest.vertebrae.identification import Identification, identify
@@ -35,6 +38,13 @@ BINS = 10
 SCORE_WEIGHT, STEP_WEIGHT = 0.2, 0.1
 # the scores know how rare L6 is, and a part of it for T13 and an absent T12, of which few examples are seen
 RARE = {"T11>L1": 0.1, "T12>T13": 0.1, "L5>L6": 0.5}
+_ADVICE = "correct it in the file"
+_EXAMPLE = """\
+example:
+  python -m experiments.chain_identification --truth truth.csv.gz --detections detections.csv.gz
+
+exit status: 0 done, 2 wrong usage, 3 data that cannot be used
+"""
 _DETECTION_COLUMNS = ("x", "y", "z", "score_cervical", "score_thoracic", "score_lumbar")
 
 
@@ -66,7 +76,10 @@ def read_scans(truth: Path, detections: Path) -> list[ChainScan]:
     points: dict[str, dict[str, list[float]]] = {}
     patients: dict[str, str] = {}
     for row in _rows(truth, ("scan", "patient", "level", "x", "y", "z")):
-        points.setdefault(row["scan"], {})[row["level"]] = _numbers(truth, row, ("x", "y", "z"))
+        chain, name = points.setdefault(row["scan"], {}), _level_name(truth, row)
+        if name in chain:
+            raise FileError(truth, "each level of a scan once", f"scan {row['scan']}: {name} again", _ADVICE)
+        chain[name] = _numbers(truth, row, ("x", "y", "z"))
         patients[row["scan"]] = row["patient"]
     found: dict[str, list[list[float]]] = {name: [] for name in points}
     for row in _rows(detections, ("scan", *_DETECTION_COLUMNS)):
@@ -95,10 +108,21 @@ def _rows(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
 
 
 def _numbers(path: Path, row: Mapping[str, str], columns: Sequence[str]) -> list[float]:
+    found = [row[name] for name in columns]
     try:
-        return [float(row[name]) for name in columns]
-    except (TypeError, ValueError) as error:
-        raise FileError(path, f"numbers in {', '.join(columns)}", f"scan {row['scan']}: {error}") from error
+        numbers = [float(text) for text in found]
+    except (TypeError, ValueError):
+        numbers = [math.nan]
+    if not all(map(math.isfinite, numbers)):
+        raise FileError(path, f"numbers in {', '.join(columns)}", f"scan {row['scan']}: {found}", _ADVICE)
+    return numbers
+
+
+def _level_name(path: Path, row: Mapping[str, str]) -> str:
+    try:
+        return level(row["level"]).name
+    except LevelError as error:
+        raise FileError(path, "the name of a level", f"scan {row['scan']}: {error}", _ADVICE) from error
 
 
 def fold_of_patient(scans: Sequence[ChainScan], seed: int = 0) -> dict[str, int]:
@@ -219,7 +243,6 @@ def run(scans: Sequence[ChainScan], held: Sequence[ChainScan] | None, seed: int 
 
 def write(out: Path, result: Mapping[str, Any]) -> None:
     """Write summary.json and per_case.csv."""
-    out.mkdir(parents=True, exist_ok=True)
     summary = {name: value for name, value in result.items() if name != "verdicts"}
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     with (out / "per_case.csv").open("w", newline="", encoding="utf-8") as file:
@@ -229,27 +252,43 @@ def write(out: Path, result: Mapping[str, Any]) -> None:
             table.writerow([v.scan, v.bodies, v.detected, v.right, int(v.disturbed), int(v.alternative)])
 
 
+def _make_folder(out: Path) -> None:
+    """Make the output folder before any work; raises `UsageError` where that is impossible."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        found = "is a file" if os.path.isfile(out) else f"cannot be written ({error.strerror})"
+        raise UsageError(f"{out} {found}; choose another --out") from error
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the experiment; returns the exit status (0 done, 2 wrong usage, 3 data that cannot be used)."""
-    parser = argparse.ArgumentParser(prog="python -m experiments.chain_identification", description=__doc__)
-    parser.add_argument("--truth", type=Path, required=True)
-    parser.add_argument("--detections", type=Path, required=True)
-    parser.add_argument("--held-truth", type=Path)
-    parser.add_argument("--held-detections", type=Path)
-    parser.add_argument("--out", type=Path, default=Path("results/chain_identification"))
-    parser.add_argument("--seed", type=int, default=0)
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.chain_identification",
+        description=__doc__,
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    out = Path("results/chain_identification")
+    parser.add_argument("--truth", type=Path, required=True, metavar="FILE", help="annotated bodies to fit on")
+    parser.add_argument("--detections", type=Path, required=True, metavar="FILE", help="detections in the same scans")
+    parser.add_argument("--held-truth", type=Path, metavar="FILE", help="annotated bodies to judge on")
+    parser.add_argument("--held-detections", type=Path, metavar="FILE", help="detections in those scans")
+    parser.add_argument("--out", type=Path, default=out, metavar="DIR", help="default: %(default)s")
+    parser.add_argument("--seed", type=seed_number, default=0, metavar="N", help="default: %(default)s")
     options = parser.parse_args(arguments)
     if (options.held_truth is None) != (options.held_detections is None):
         parser.error("--held-truth and --held-detections go together")
     try:
+        _make_folder(options.out)
         held = read_scans(options.held_truth, options.held_detections) if options.held_truth else None
         result = run(read_scans(options.truth, options.detections), held, options.seed)
         write(options.out, result)
     except UsageError as error:
-        print(error, file=sys.stderr)
+        print(f"{parser.prog}: {error}", file=sys.stderr)
         return 2
-    except RegForestError as error:
-        print(error, file=sys.stderr)
+    except (RegForestError, OSError) as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
         return 3
     print(json.dumps({name: value for name, value in result.items() if name != "verdicts"}, indent=2))
     return 0

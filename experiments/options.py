@@ -18,9 +18,16 @@ from typing import Any, TypeVar
 from regforest.errors import UsageError
 from regforest.evaluation import DEFINITIONS
 
-__all__ = ["Options", "build_parser", "parse", "refuse_unknown", "settings_keys", "with_overrides"]
+__all__ = ["Options", "build_parser", "parse", "refuse_unknown", "seed_number", "settings_keys", "with_overrides"]
 
 S = TypeVar("S")
+_EXAMPLE = """\
+  python -m experiments.{name}
+  python -m experiments.{name} --data DIR --layout {layout} --out results/mine
+  python -m experiments.{name} --data DIR --layout {layout} --out results/mine --resume
+
+exit status: 0 done, 1 some cases failed, 2 wrong usage, 3 data that cannot be used
+"""
 _SPLITS = Path(__file__).resolve().parents[1] / "data_splits"
 
 
@@ -64,6 +71,7 @@ def build_parser(
     parser = argparse.ArgumentParser(
         prog=f"python -m experiments.{name}",
         description=description,
+        epilog=f"example:\n{_EXAMPLE.format(name=name, layout=layouts[0])}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     data = parser.add_argument_group("data")
@@ -84,7 +92,7 @@ def build_parser(
     method.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help="change one setting"
     )
-    method.add_argument("--seed", type=int, default=0, metavar="N", help="default: %(default)s")
+    method.add_argument("--seed", type=seed_number, default=0, metavar="N", help="default: %(default)s")
     method.add_argument("--quick", action="store_true", help="smallest useful settings, few cases: a smoke run")
     judge = parser.add_argument_group("evaluation and report")
     judge.add_argument("--definition", choices=DEFINITIONS, default=DEFINITIONS[0], help="of identification")
@@ -105,6 +113,8 @@ def parse(parser: argparse.ArgumentParser, methods: Sequence[str], argv: Sequenc
     given = vars(parser.parse_args(arguments))
     if given.pop("scheduler") is not None:
         parser.error("--scheduler comes with a later release; cases run on this machine's cores: use --jobs N")
+    if not given["method"]:
+        parser.error(f"--method expects one or several of {', '.join(methods)}")
     for name in given["method"]:
         if name not in methods:
             parser.error(f"unknown method {name!r}: expected {', '.join(methods)}{_nearest(name, methods)}")
@@ -230,6 +240,13 @@ def _positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"expected a number from 1 up, got {text!r}")
     return number
+
+
+def seed_number(text: str) -> int:
+    """Parse a seed of a random generator, a whole number from 0 up."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a number from 0 up, got {text!r}")
+    return int(text)
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:

@@ -56,9 +56,10 @@ class RunFolder:
         UsageError
             If the folder holds anything else, a run with another identity, or an unfinished one without `resume`.
         """
-        if self.root.exists() and not self.root.is_dir():
+        # unlike the methods of Path, these say no where a name is too long or a place may not be looked at
+        if os.path.exists(self.root) and not os.path.isdir(self.root):
             raise UsageError(f"{self.root} is a file; choose a folder with --out")
-        if not self.root.exists() or not any(not p.name.startswith(".") for p in self.root.iterdir()):
+        if not os.path.exists(self.root) or not any(not p.name.startswith(".") for p in self.root.iterdir()):
             return "new"
         stored = self._stored_manifest()
         there = {key: stored.get(key) for key in identity}

@@ -96,13 +96,19 @@ def _run(experiment: Experiment, options: Options) -> int:
     )
     if not summary["cases"]:
         raise DataError(f"no case could be finished; {folder.root / 'failures.csv'} says why")
+    _announce(plan, summary, failures)
+    return 1 if failures.rows else 0
+
+
+def _announce(plan: Plan, summary: Mapping[str, Any], failures: Failures) -> None:
+    """Print the table of a run that has just ended, and where the rest is."""
     for note in summary["notes"][len(plan.notes) :]:
         print(note, file=sys.stderr)
-    print(experiment.task.table(summary).to_text())
-    print(f"results in {options.out} ({summary['seconds']:.0f} s); open {options.out / 'report.html'}")
+    out = plan.options.out
+    print(plan.experiment.task.table(summary).to_text())
+    print(f"results in {out} ({summary['seconds']:.0f} s); open {out / 'report.html'}")
     if failures.rows:
-        print(f"{len(failures.rows)} failures, see {options.out / 'failures.csv'}")
-    return 1 if failures.rows else 0
+        print(f"{len(failures.rows)} failures, see {out / 'failures.csv'}")
 
 
 def _run_method(plan: Plan, name: str, folder: RunFolder, failures: Failures, stages: Stages) -> None:
@@ -115,19 +121,14 @@ def _run_method(plan: Plan, name: str, folder: RunFolder, failures: Failures, st
         with stages(f"{name}: prepare"):
             prepared = _prepare(plan, method, folds, failures)
     # many folds keep all cores busy by themselves; of two, one at a time keeps one training set in memory
-    outer = min(options.jobs, len(folds)) if len(plan.folds) > 2 else 1
+    outer = max(1, min(options.jobs, len(folds))) if len(plan.folds) > 2 else 1
+    inner = max(1, options.jobs // outer)
     with tqdm(total=sum(map(len, todo.values())), desc=name, unit="case", disable=None) as bar:
 
         def work(fold: Fold) -> None:
-            inner = max(1, options.jobs // outer)
-            bar.set_postfix_str(f"fold {fold.name}: fit")
             try:
                 with stages(f"{name}: fit"):
-                    scans = enumerate(_training_scans(plan, fold, prepared, inner, failures), start=1)
-                    shown = (
-                        _shown(bar, f"fold {fold.name}: scan {i} of {len(fold.train)}", scan) for i, scan in scans
-                    )
-                    model = method.fit(method.settings, options.seed, shown, inner)
+                    model = _fitted(plan, method, fold, prepared, inner, failures, bar)
             except Exception as error:
                 for case in todo[fold.name]:
                     failures.add(case, "fit", error)
@@ -142,6 +143,22 @@ def _run_method(plan: Plan, name: str, folder: RunFolder, failures: Failures, st
                 in_parallel(apply, todo[fold.name], inner)
 
         in_parallel(work, folds, outer)
+
+
+def _fitted(
+    plan: Plan,
+    method: Method,
+    fold: Fold,
+    prepared: Mapping[str, Any] | None,
+    jobs: int,
+    failures: Failures,
+    bar: Any,
+) -> Any:
+    """Return the model of one fold; the bar says which training scan it reads."""
+    bar.set_postfix_str(f"fold {fold.name}: fit")
+    scans = enumerate(_training_scans(plan, fold, prepared, jobs, failures), start=1)
+    shown = (_shown(bar, f"fold {fold.name}: scan {i} of {len(fold.train)}", scan) for i, scan in scans)
+    return method.fit(method.settings, plan.options.seed, shown, jobs)
 
 
 def _prepare(plan: Plan, method: Method, folds: Sequence[Fold], failures: Failures) -> dict[str, Any]:

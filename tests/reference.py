@@ -28,6 +28,16 @@ def mean_shift_mode(weights, start, sigma, steps=300):
     return place, density
 
 
+def kernel_mean(weights, place, sigma):
+    """Mean of a map around one point under a Gaussian cut at three standard deviations; 0 outside the volume."""
+    reach = int(np.ceil(3 * sigma)) + 1
+    padded = np.pad(weights.astype(float), reach)  # zeros
+    index = np.indices(padded.shape).reshape(3, -1).T - reach
+    d2 = ((index - np.asarray(place)) ** 2).sum(axis=1)
+    kernel = np.where(d2 <= (3 * sigma) ** 2, np.exp(-d2 / (2 * sigma**2)), 0)
+    return (kernel * padded.ravel()).sum() / kernel.sum()
+
+
 # --- evaluation -----------------------------------------------------------------------------------------------
 
 
@@ -205,6 +215,27 @@ def paint_back_to_front(image, shares, values):
     """Painter's algorithm on one voxel: later layers over earlier ones."""
     for share, value in zip(shares, values, strict=True):
         image = image * (1 - share) + value * share
+    return image
+
+
+def projections(image, angles, bins):
+    """Parallel projections of an image (y, x), the axis in the middle bin; a pixel is shared by the nearest bins."""
+    centre = (np.array(image.shape) - 1) / 2
+    sums = np.zeros((len(angles), bins))
+    for (y, x), value in np.ndenumerate(image):
+        for a, angle in enumerate(angles):
+            place = (bins - 1) / 2 + (x - centre[1]) * np.cos(angle) + (y - centre[0]) * np.sin(angle)
+            sums[a] += value * np.maximum(0, 1 - np.abs(np.arange(bins) - place))
+    return sums
+
+
+def back_projection(sums, angles, shape):
+    """Adjoint of `projections`, as a matrix: what each pixel gives to each bin is what it gets back."""
+    image = np.zeros(shape)
+    for y, x in np.ndindex(*shape):
+        dot = np.zeros(shape)
+        dot[y, x] = 1
+        image[y, x] = (projections(dot, angles, sums.shape[1]) * sums).sum()
     return image
 
 

@@ -54,9 +54,9 @@ class FakeLocalizer:
             raise DataError("this image cannot be labelled")
         return Localization(FOUND, "ok", "", True, {-1: 0.1, 0: 0.9, 1: 0.0}, {"L1": 0.9})
 
-    def apply(self, channels):
+    def apply(self, channels, anchor=None, n_jobs=1):
         grid = (channels if isinstance(channels, Volume) else next(iter(channels.values()))).grid
-        return self.localize(channels), Volume(np.ones(grid.shape_zyx, np.uint8), grid)
+        return self.localize(channels, anchor, n_jobs), Volume(np.ones(grid.shape_zyx, np.uint8), grid)
 
 
 @pytest.fixture
@@ -125,6 +125,8 @@ def test_every_command_ends_its_help_with_an_example(command, capsys):
         (["discs", "a.nii", "-o", "out", "--model", "mr-phantom"], "regforest train discs"),
         (["phantom", "ct", "-o", "out"], "-n N"),
         (["phantom", "ct", "-o", "out", "-n", "0"], "at least 1"),
+        (["phantom", "ct", "-o", "out", "-n", "2", "--seed", "-1"], "at least 0"),
+        (["train", "discs", "--data", ".", "-o", "m.rfm", "--seed", "-1"], "at least 0"),
         (["phantom", "ct", "-o", "out", "-n", "2", "--contrast", "t2"], "--contrast"),
         (["phantom", "ct", "-o", "out", "-n", "2", "--layout", "ivdm3seg"], "spine-ct and labelled-folder"),
         (["phantom", "mr", "-o", "out", "-n", "2", "--contrast", "t1", "--layout", "ivdm3seg"], "labelled-folder"),
@@ -234,6 +236,18 @@ def test_anchors_reach_the_localizer_and_must_lie_in_the_image(tmp_path, model, 
     assert FakeLocalizer.seen[-1][1] == {"L1": (0.0, 30.0, 360.0)}
     assert run("label", path, "-o", tmp_path / "2", "--model", model, "--anchor", "L1=0,30,999") == 1
     assert "outside" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("more", [[], ["--segment"]])
+def test_discs_takes_anchors_and_jobs_too(tmp_path, model, more):
+    (path,) = images(tmp_path, "a.nii")
+    assert run(
+        "discs", path, "-o", tmp_path / "1", "--model", model, "--anchor", "l4/l5=0,30,360", "--jobs", "2", *more
+    ) == 0  # fmt: skip
+    assert FakeLocalizer.seen[-1][1:] == ({"L4/L5": (0.0, 30.0, 360.0)}, 2)
+    both = ["discs", path, tmp_path / "b.nii", "-o", tmp_path / "2", "--model", model, "--anchor", "L4/L5=0,30,360"]
+    images(tmp_path, "b.nii")
+    assert run(*both) == 2
 
 
 def test_an_output_place_that_is_a_file_is_refused_before_any_work(tmp_path, model, capsys):
@@ -425,6 +439,31 @@ def test_label_images_are_compared_structure_by_structure(tmp_path, capsys):
     assert "L1/L2" in capsys.readouterr().out
 
 
+def test_options_offer_what_the_package_knows(capsys):
+    # the parsers list names by hand, because importing the package's modules would slow every --help
+    from regforest.datasets import LAYOUTS
+    from regforest.evaluation import DEFINITIONS
+
+    for command, names in (("inspect", LAYOUTS), ("train", LAYOUTS), ("evaluate", DEFINITIONS)):
+        assert run(command, "--help") == 0
+        shown = "".join(capsys.readouterr().out.split())
+        options = [f"{{{','.join(given)}}}" for given in (names, ("auto", *names))]
+        assert any(option in shown for option in options), (command, names)
+
+
+def test_evaluate_reads_labels_json_as_the_labelled_folder_does(tmp_path, capsys):
+    names = {1: "L1/L2", 2: "L2/L3"}
+    write_volume(box([4, 14]), tmp_path / "truth" / "a" / "labels.nii.gz")
+    write_label_image(box([4, 14]), names, tmp_path / "found" / "a_seg.nii.gz")
+    arguments = ("evaluate", "--predicted", tmp_path / "found", "--reference", tmp_path / "truth", "--json")
+    (tmp_path / "truth" / "labels.json").write_text(json.dumps({"0": "background", **names}))
+    assert run(*arguments) == 0
+    assert json.loads(capsys.readouterr().out)["dice"]["mean"] == 1
+    (tmp_path / "truth" / "labels.json").write_text(json.dumps({1: "tooth", 2: "L2/L3"}))
+    assert run(*arguments) != 0
+    assert "labels.json" in capsys.readouterr().err
+
+
 def test_a_case_without_a_mask_counts_with_dice_zero(tmp_path, capsys):
     names = {1: "L1/L2", 2: "L2/L3"}
     for case in "ab":
@@ -533,3 +572,25 @@ def test_phantom_refuses_more_scans_than_ids(tmp_path, capsys):
     assert run("phantom", "ct", "-n", 2, "--ids", tmp_path / "ids.txt", "-o", tmp_path / "out") == 2
     assert "1 ids" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_inspect_tells_a_missing_path_from_a_file_of_another_kind(tmp_path, capsys):
+    assert run("inspect", tmp_path / "scan") == 3
+    assert "found nothing" in capsys.readouterr().err
+    (tmp_path / "scan").write_text("a letter")
+    assert run("inspect", tmp_path / "scan") == 3
+    assert "found another file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"), [(OSError("disk"), 3, "disk"), (KeyboardInterrupt, 130, "stopped")]
+)
+def test_a_full_disk_and_an_interrupt_end_with_a_line_and_no_traceback(monkeypatch, capsys, error, status, said):
+    def broken(*_):
+        raise error
+
+    monkeypatch.setattr("regforest.cli.info._content", broken)
+    assert run("info") == status
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("regforest: ")
+    assert said in line

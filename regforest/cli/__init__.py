@@ -49,9 +49,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UsageError as error:
         print(f"regforest: {error}", file=sys.stderr)
         return 2
-    except RegForestError as error:
+    except (RegForestError, OSError) as error:
         print(f"regforest: {error}", file=sys.stderr)
         return 3
+    except KeyboardInterrupt:
+        print("regforest: stopped; finished cases are kept", file=sys.stderr)
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from regforest.datasets.label_names import read_labels_json
 from regforest.datasets.masks import centroids, integer_labels
 from regforest.datasets.patients import read_patients
 from regforest.errors import FileError, FrameError
 from regforest.io import image_stem, landmark_stem, read_label_names, read_landmarks, read_volume
-from regforest.spatial import Grid, Landmarks, Volume, level
+from regforest.spatial import Grid, Landmarks, Volume
 
 __all__ = ["Annotation", "find_annotations", "read_pair"]
 
@@ -166,8 +167,5 @@ def _names_near(path: Path) -> dict[int, str]:
     for folder in path.absolute().parents[:2]:
         file = folder / "labels.json"
         if file.is_file():
-            try:
-                return {int(value): level(name).name for value, name in json.loads(file.read_text("utf-8")).items()}
-            except (ValueError, AttributeError) as error:
-                raise FileError(file, 'levels such as {"1": "T11"}', str(error), "correct it") from error
+            return read_labels_json(file)
     return {}

@@ -69,7 +69,7 @@ def folder_to_write(path: Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        found = error.strerror or str(error)
+        found = "a file" if os.path.isfile(path) else error.strerror or str(error)
         raise FileError(path, "a folder to write to", found, "choose another place") from error
     if not os.access(path, os.W_OK | os.X_OK):
         raise FileError(path, "a folder to write to", "no right to write", "choose another place")

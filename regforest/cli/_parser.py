@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-__all__ = ["Parser", "add_command", "available_cpus", "nearest", "positive", "unknown_options"]
+__all__ = ["Parser", "add_command", "available_cpus", "nearest", "positive", "seed_number", "unknown_options"]
 
 _CHOICE = re.compile(r"invalid choice: '?([^' ]*)'? \(choose from (.*)\)")
 
@@ -62,6 +62,14 @@ def positive(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"expected at least 1, got {number}")
+    return number
+
+
+def seed_number(text: str) -> int:
+    """Parse a seed: a whole number of at least 0."""
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"expected at least 0, got {number}")
     return number
 
 

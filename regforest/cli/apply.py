@@ -21,7 +21,8 @@ _LABEL_EXAMPLE = """\
   regforest label scan.nii.gz -o labelled --model ct.rfm --anchor L5=4.5,-20,-312"""
 _DISCS_EXAMPLE = """\
   regforest discs lumbar.nii.gz -o discs --model mr.rfm --segment
-  regforest discs patient7/image_*.nii.gz -o discs --model dixon.rfm"""
+  regforest discs patient7/image_*.nii.gz -o discs --model dixon.rfm --jobs 2
+  regforest discs lumbar.nii.gz -o discs --model mr.rfm --anchor L4/L5=4.5,-20,-312"""
 _TRAINING = {
     "label": "regforest phantom ct -n 40 --seed 0 -o DIR, then regforest train vertebrae --data DIR -o MODEL.rfm",
     "discs": "regforest phantom mr -n 8 --seed 0 -o DIR, then regforest train discs --data DIR -o MODEL.rfm",
@@ -31,14 +32,9 @@ _TRAINING = {
 def add_commands(commands: Any) -> None:
     """Add ``label`` and ``discs``."""
     label = add_command(commands, "label", run_label, "find and name the vertebrae in CT scans", _LABEL_EXAMPLE)
-    _add_options(label)
-    label.add_argument(
-        "--anchor", action="append", default=[], type=_anchor, metavar="L5=x,y,z",
-        help="a level that you know, and a point on it in LPS mm (one image only)",
-    )  # fmt: skip
+    _add_options(label, "L5")
     discs = add_command(commands, "discs", run_discs, "find, name and segment discs in MR scans", _DISCS_EXAMPLE)
-    _add_options(discs)
-    discs.set_defaults(anchor=[])
+    _add_options(discs, "L4/L5")
     discs.add_argument("--segment", action="store_true", help="write <stem>_seg.nii.gz on the grid of the image too")
 
 
@@ -52,13 +48,17 @@ def run_discs(arguments: argparse.Namespace) -> int:
     return _run(arguments, cases_of(arguments.images))
 
 
-def _add_options(parser: argparse.ArgumentParser) -> None:
+def _add_options(parser: argparse.ArgumentParser, level: str) -> None:
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help=".nii .nii.gz .mha .mhd .nrrd")
     add_out(parser, "OUT", "folder for <stem>.mrk.json, <stem>.lml and <stem>.json")
     parser.add_argument("--model", metavar="FILE|NAME", help="model file, or the name of a built-in model")
     parser.add_argument("--resume", action="store_true", help="skip images whose results are complete")
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
     parser.add_argument("--preview", action="store_true", help="write <stem>.png, a picture of the result")
+    parser.add_argument(
+        "--anchor", action="append", default=[], type=_anchor, metavar=f"{level}=x,y,z",
+        help="a level that you know, and a point on it in LPS mm (one image only)",
+    )  # fmt: skip
     add_jobs(parser)
 
 
@@ -115,14 +115,12 @@ class _Worker:
         return result
 
     def _apply(self, channels: Mapping[str, Volume]) -> tuple[Localization, Volume | None]:
-        if self.arguments.command == "label":
-            found = self.localizer.localize(channels["image"], anchor=self.anchor or None, n_jobs=self.arguments.jobs)
-            return found, None
         given = channels["image"] if list(channels) == ["image"] else channels
-        if not self.arguments.segment:
-            return self.localizer.localize(given), None
-        found, labels = self.localizer.apply(given)
-        return found, labels
+        anchor, jobs = self.anchor or None, self.arguments.jobs
+        if getattr(self.arguments, "segment", False):
+            found, labels = self.localizer.apply(given, anchor=anchor, n_jobs=jobs)
+            return found, labels
+        return self.localizer.localize(given, anchor=anchor, n_jobs=jobs), None
 
 
 def _load(arguments: argparse.Namespace) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from regforest.cli._parser import add_command
 from regforest.errors import DataError, FileError
 
 if TYPE_CHECKING:
-    from regforest.datasets import Case
+    from regforest.datasets import Case, Dataset
     from regforest.spatial import Grid
 
 _INSPECT_EXAMPLE = """\
@@ -91,7 +92,8 @@ def _describe_file(path: Path) -> dict[str, Any]:
             "points": {name: [round(float(x), 3) for x in landmarks[name]] for name in landmarks},
             "remarks": spine_remarks(landmarks),
         }
-    raise FileError(path, "an image, a landmark file or the folder of a data set", "another file", "check the name")
+    found = "another file" if path.exists() else "nothing"
+    raise FileError(path, "an image, a landmark file or the folder of a data set", found, "check the name")
 
 
 def _inspect_dataset(arguments: argparse.Namespace) -> int:
@@ -104,14 +106,14 @@ def _inspect_dataset(arguments: argparse.Namespace) -> int:
     shown = with_progress(dataset.cases, len(dataset.cases), "scan")
     rows = [row for _, row in each(shown, lambda case: case.name, _row, failures)]
     if arguments.json:
-        head = {
-            "dataset": dataset.name,
-            "layout": dataset.layout,
-            "terms": dataset.terms,
-            "citation": dataset.citation,
-        }
-        print(json.dumps({**head, "notes": dataset.notes, "cases": rows, "failed": failures}, indent=1))
-        return failures.exit_code
+        head = {name: getattr(dataset, name) for name in ("layout", "terms", "citation", "notes")}
+        print(json.dumps({"dataset": dataset.name, **head, "cases": rows, "failed": failures}, indent=1))
+    else:
+        _print_dataset(dataset, rows)
+    return failures.exit_code
+
+
+def _print_dataset(dataset: Dataset, rows: Sequence[Mapping[str, Any]]) -> None:
     print(f"{dataset.name}: layout {dataset.layout}, {len(dataset.cases)} cases, {len(dataset.faults)} unusable")
     for text in (dataset.terms, dataset.citation, *dataset.notes):
         if text:
@@ -123,7 +125,6 @@ def _inspect_dataset(arguments: argparse.Namespace) -> int:
         print(f"{row['case']} ({row['patient']}): {size} voxels of {spacing} mm, {row['axes']}, {extent}")
         for remark in row["remarks"]:
             print(f"  ! {remark}")
-    return failures.exit_code
 
 
 def _row(case: Case) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from regforest.cli._batch import folder_to_write, say
-from regforest.cli._parser import add_command, add_jobs, add_out, positive
+from regforest.cli._parser import add_command, add_jobs, add_out, positive, seed_number
 from regforest.errors import UsageError
 
 _LAYOUTS = {"ct": ("spine-ct", "labelled-folder"), "mr": ("ivdm3seg", "labelled-folder")}
@@ -24,7 +24,9 @@ def add_commands(commands: Any) -> None:
     parser = add_command(commands, "phantom", run, "write made-up scans with their annotations", _EXAMPLE)
     parser.add_argument("kind", choices=("ct", "mr"), help="whole or cropped spines in CT, or lumbar spines in MR")
     parser.add_argument("-n", type=positive, metavar="N", help="scans; default: as many as --ids names")
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="one seed gives one data set (default: 0)")
+    parser.add_argument(
+        "--seed", type=seed_number, default=0, metavar="S", help="one seed, one data set (default: 0)"
+    )
     add_out(parser, "DIR", "folder for the data set, new or empty")
     parser.add_argument(
         "--layout", choices=("spine-ct", "ivdm3seg", "labelled-folder"),
@@ -40,6 +42,21 @@ def add_commands(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Check the options and write the phantoms."""
+    _refuse_contradictions(arguments)
+    ids, count = _ids(arguments)
+    out = arguments.out
+    if out.is_dir() and any(out.iterdir()):
+        raise UsageError(f"{out} is not empty: name a new folder, nothing is overwritten")
+    folder_to_write(out)
+    if arguments.kind == "ct":
+        _write_ct(arguments, ids, count)
+    else:
+        _write_mr(arguments, count)
+    say(f"written: {out}")
+    return 0
+
+
+def _refuse_contradictions(arguments: argparse.Namespace) -> None:
     kind, layout = arguments.kind, arguments.layout
     if layout is not None and layout not in _LAYOUTS[kind]:
         raise UsageError(f"phantom {kind} writes the layouts {' and '.join(_LAYOUTS[kind])}, not {layout}")
@@ -49,34 +66,36 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("--ids and --matrix are options of phantom ct")
     if kind == "mr" and arguments.contrast in ("t2", "t1") and layout == "ivdm3seg":
         raise UsageError(f"--layout ivdm3seg holds Dixon channels; for {arguments.contrast} take labelled-folder")
-    ids, count = _ids(arguments)
-    out = arguments.out
-    if out.is_dir() and any(out.iterdir()):
-        raise UsageError(f"{out} is not empty: name a new folder, nothing is overwritten")
-    folder_to_write(out)
-    if kind == "ct":
-        from regforest.datasets.phantoms.ct import DEFAULT_MATRIX, write_ct_phantom
 
-        write_ct_phantom(
-            out,
-            count,
-            arguments.seed,
-            layout=layout or "spine-ct",
-            ids=ids,
-            matrix=arguments.matrix or DEFAULT_MATRIX,
-            jobs=arguments.jobs,
-            progress=_progress(),
-        )
-    else:
-        from regforest.datasets.phantoms.mr import write_mr_phantom
 
-        contrast = arguments.contrast or "dixon"
-        layout = layout or ("ivdm3seg" if contrast == "dixon" else "labelled-folder")
-        write_mr_phantom(
-            out, count, arguments.seed, contrast=contrast, layout=layout, jobs=arguments.jobs, progress=_progress()
-        )
-    say(f"written: {out}")
-    return 0
+def _write_ct(arguments: argparse.Namespace, ids: tuple[str, ...] | None, count: int) -> None:
+    from regforest.datasets.phantoms.ct import DEFAULT_MATRIX, write_ct_phantom
+
+    write_ct_phantom(
+        arguments.out,
+        count,
+        arguments.seed,
+        layout=arguments.layout or "spine-ct",
+        ids=ids,
+        matrix=arguments.matrix or DEFAULT_MATRIX,
+        jobs=arguments.jobs,
+        progress=_progress(),
+    )
+
+
+def _write_mr(arguments: argparse.Namespace, count: int) -> None:
+    from regforest.datasets.phantoms.mr import write_mr_phantom
+
+    contrast = arguments.contrast or "dixon"
+    write_mr_phantom(
+        arguments.out,
+        count,
+        arguments.seed,
+        contrast=contrast,
+        layout=arguments.layout or ("ivdm3seg" if contrast == "dixon" else "labelled-folder"),
+        jobs=arguments.jobs,
+        progress=_progress(),
+    )
 
 
 def _ids(arguments: argparse.Namespace) -> tuple[tuple[str, ...] | None, int]:

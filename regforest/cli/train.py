@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from regforest.cli._batch import Failures, each, folder_to_write, say, with_progress
-from regforest.cli._parser import add_command, add_jobs, add_out, positive
+from regforest.cli._parser import add_command, add_jobs, add_out, positive, seed_number
 from regforest.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def add_commands(commands: Any) -> None:
         help="how the data set is organised (default: told from the files)",
     )  # fmt: skip
     add_out(parser, "MODEL.rfm", "the model")
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="one seed gives one model (default: 0)")
+    parser.add_argument("--seed", type=seed_number, default=0, metavar="S", help="one seed, one model (default: 0)")
     parser.add_argument("--limit", type=positive, metavar="N", help="use the first N scans only")
     parser.add_argument("--quick", action="store_true", help="vertebrae: smallest useful settings, for a smoke run")
     add_jobs(parser)

@@ -44,8 +44,8 @@ def open_dataset(path: str | Path, layout: str = "auto") -> Dataset:
         If the folder is missing or holds no case of the layout.
     """
     root = Path(path)
-    if not root.is_dir():
-        found = "a file" if root.is_file() else "nothing"
+    if not os.path.isdir(root):  # False, not an error, where the name is too long or may not be looked at
+        found = "a file" if os.path.isfile(root) else "nothing"
         raise FileError(root, "the folder of a data set", found, "check the path")
     if layout == "auto":
         layout = detect_layout(root)

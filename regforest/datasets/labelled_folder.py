@@ -10,16 +10,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from regforest.datasets.case import Case, Dataset, Fault
+from regforest.datasets.label_names import read_labels_json, write_labels_json
 from regforest.datasets.masks import centroids, grids_agree, integer_labels, labels_on_grid
 from regforest.datasets.patients import read_patients, write_patients
-from regforest.errors import DataError, FileError, LevelError, RegForestError
+from regforest.errors import DataError, FileError, RegForestError
 from regforest.io import (
     IMAGE_SUFFIXES,
     read_landmarks,
@@ -28,7 +27,7 @@ from regforest.io import (
     write_landmarks,
     write_volume,
 )
-from regforest.spatial import AnnotatedScan, Landmarks, Volume, level
+from regforest.spatial import AnnotatedScan, Landmarks, Volume
 
 __all__ = ["LabelledCase", "open_labelled_folder", "write_labelled_case", "write_labelled_folder"]
 
@@ -97,7 +96,7 @@ def open_labelled_folder(root: Path) -> Dataset:
     """
     folders = _sub_folders(root)
     names_file, patients_file = root / "labels.json", root / "patients.csv"
-    label_names = _read_label_names(names_file) if names_file.exists() else None
+    label_names = read_labels_json(names_file) if names_file.exists() else None
     patients = read_patients(patients_file) if patients_file.exists() else {}
     cases: list[Case] = []
     faults: list[Fault] = []
@@ -142,7 +141,7 @@ def write_labelled_folder(root: Path, scans: Iterable[AnnotatedScan]) -> None:
         write_labelled_case(root, scan)
         patients[scan.name] = scan.patient
     if names:
-        write_label_names(root, names)
+        write_labels_json(root / "labels.json", names)
     write_patients(root / "patients.csv", patients)
 
 
@@ -156,12 +155,6 @@ def write_labelled_case(root: Path, scan: AnnotatedScan) -> None:
         write_label_image(scan.labels, scan.label_names, folder / "labels.nii.gz")
         return
     write_landmarks(scan.landmarks, folder / "landmarks.json")
-
-
-def write_label_names(root: Path, names: Mapping[int, str]) -> None:
-    """Write ``labels.json``: label value -> level."""
-    content = {str(value): names[value] for value in sorted(names)}
-    (root / "labels.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def read_aligned(files: Mapping[str, Path]) -> dict[str, Volume]:
@@ -243,28 +236,6 @@ def _patient_notes(cases: list[str], patients: Mapping[str, str], table: bool) -
         return ["no patients.csv: every case counts as a patient of its own"]
     alone = [case for case in cases if case not in patients]
     return [f"not in patients.csv, so patients of their own: {', '.join(alone)}"] if alone else []
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
-        raise FileError(path, "a readable JSON file", str(error), "correct or replace it") from error
-
-
-def _read_label_names(path: Path) -> dict[int, str]:
-    content = _read_json(path)
-    expected = 'label numbers with their levels, such as {"1": "T11", "2": "L1/L2"}'
-    if not isinstance(content, dict) or not content:
-        raise FileError(path, expected, repr(content)[:80], _ADVICE)
-    try:
-        # 0 is background by definition, whatever it is called
-        names = {int(value): level(name).name for value, name in content.items() if int(value) != 0}
-    except (LevelError, ValueError, TypeError, AttributeError) as error:
-        raise FileError(path, expected, str(error), _ADVICE) from error
-    if len(set(names.values())) < len(names) or min(names, default=0) < 1:
-        raise FileError(path, "positive numbers and one number for each level", repr(content)[:200], _ADVICE)
-    return names
 
 
 def _points(path: Path) -> Landmarks:

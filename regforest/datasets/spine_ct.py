@@ -22,7 +22,7 @@ from regforest.datasets.annotation_checks import coordinate_remarks
 from regforest.datasets.case import Case, Dataset, Fault
 from regforest.errors import DataError, FileError, RegForestError
 from regforest.io import IMAGE_SUFFIXES, image_stem, read_grid, read_landmarks, read_volume
-from regforest.spatial import AnnotatedScan, Volume
+from regforest.spatial import AnnotatedScan, Volume, hounsfield_doubt
 
 __all__ = ["CITATION", "TERMS", "SpineCtCase", "open_spine_ct"]
 
@@ -54,7 +54,8 @@ class SpineCtCase(Case):
         Returns
         -------
         AnnotatedScan
-            Landmarks in LPS millimetres; `notes` says where points lie outside the image or not in bone.
+            Landmarks in LPS millimetres; `notes` says where points lie outside the image or not in bone, and whether
+            the values can be Hounsfield units.
 
         Raises
         ------
@@ -73,8 +74,10 @@ class SpineCtCase(Case):
                 f"{path}: expected millimetres from the first voxel, found no point inside the image; "
                 f"check that it belongs to {self.image_files['image']}"
             )
-        notes = tuple(f"{path.name}: {remark}" for remark in coordinate_remarks(image, landmarks))
-        return AnnotatedScan(self.name, self.patient, {"image": image}, landmarks, notes=notes)
+        notes = [f"{path.name}: {remark}" for remark in coordinate_remarks(image, landmarks)]
+        if doubt := hounsfield_doubt(image):
+            notes.append(f"{self.image_files['image'].name}: {doubt}")
+        return AnnotatedScan(self.name, self.patient, {"image": image}, landmarks, notes=tuple(notes))
 
 
 @dataclass

@@ -159,7 +159,7 @@ def _remarks(cases: Sequence[Case], first: Sequence[Case], second: Sequence[Case
 def _fold_file(root: Path, number: int) -> Path:
     found = sorted(root.glob(f"fold{number}*.txt"))
     if len(found) != 1:
-        what = " and ".join(path.name for path in found) or "none"
+        what = " and ".join(path.name for path in found) or ("none" if root.is_dir() else "no such folder")
         raise FileError(root, f"one file fold{number}*.txt", what, "name the folder with the fold files")
     return found[0]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["StepModel", "best_chain"]
+__all__ = ["StepModel", "best_chain", "with_neighbours"]
 
 FloatArray = NDArray[np.float64]
 
@@ -52,6 +52,17 @@ class StepModel:
             share = _SHRINKAGE if len(step) > 2 else 1.0
             covariances.append((1 - share) * own + share * pooled)
         return cls(tuple(names), np.array(means).reshape(-1, 3), np.array(covariances).reshape(-1, 3, 3))
+
+    def part(self, first: int, last: int) -> StepModel:
+        """Return the steps from structure `first` to structure `last`."""
+        return StepModel(
+            self.names[first : last + 1], self.mean_mm[first:last], self.covariance_mm2[first:last]
+        )  # fmt: skip
+
+    def chain_through(self, structure: int, point_mm: FloatArray) -> FloatArray:
+        """All structures at mean steps from one that lies at a point; shape (S, 3)."""
+        places = np.concatenate([np.zeros((1, 3)), np.cumsum(self.mean_mm, axis=0)])
+        return np.asarray(places - places[structure] + point_mm)
 
     def log_score(self, pair: int, before_mm: FloatArray, after_mm: FloatArray, floor_mm: float) -> FloatArray:
         """Minus half the squared Mahalanobis length of all steps (A, 3) x (B, 3) -> (A, B); never capped.
@@ -120,3 +131,16 @@ def best_chain(
         candidate = int(came_from[s][candidate])
         s -= 1
     return chosen, total_score
+
+
+def with_neighbours(candidates_mm: Sequence[FloatArray], steps_mm: FloatArray) -> list[FloatArray]:
+    """Add to each structure's candidates the places that its neighbours' candidates point to."""
+    added = []
+    for s, own in enumerate(candidates_mm):
+        parts = [own]
+        if s > 0:
+            parts.append(candidates_mm[s - 1] + steps_mm[s - 1])
+        if s + 1 < len(candidates_mm):
+            parts.append(candidates_mm[s + 1] - steps_mm[s])
+        added.append(np.concatenate(parts))
+    return added

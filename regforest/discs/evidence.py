@@ -40,7 +40,7 @@ class ShiftModel:
     variance : ndarray, shape (S,)
         Their variance, shrunken towards that of all structures.
     temperature : float
-        The typical log-odds of a training patient, divided by this, count as 6: structures are not independent.
+        Log-odds are divided by this: structures are not independent, and few patients say little (`_temperature`).
     field_mean_mm, field_sd_mm : ndarray, shape (S,)
         Height of each structure over the centre of the field of view.
     field_extent_mm : ndarray, shape (2,)
@@ -82,8 +82,8 @@ class ShiftModel:
         model = cls(np.concatenate(known), margin_up, margin_down, variance, 1.0, *_field_statistics(records, names))
         odds = [float(np.nansum(model._log_odds(x, range(len(names))))) for x in down]
         odds += [-float(np.nansum(model._log_odds(-x, range(len(names))))) for x in up]
-        typical = float(np.median(odds))
-        return cls(**{**model.__dict__, "temperature": max(typical, 1e-3) / _TYPICAL_LOG_ODDS})
+        patients = len({record.patient for record in records})
+        return cls(**{**model.__dict__, "temperature": _temperature(np.array(odds), patients)})
 
     def misfit(self, probes: Mapping[int, Features], projection: Projection) -> dict[int, float]:
         """Misfit of each structure of a chain from the probes (P, F) of its own view."""
@@ -129,6 +129,18 @@ def _misfit(known: Features, numbers: Sequence[int], probes: Sequence[Features] 
         if len(squared):
             values[i] = np.log(float(squared[:3].mean()) + 1e-6)
     return values
+
+
+def _temperature(odds: FloatArray, patients: int) -> float:
+    """Calibrate the log-odds on those that the training patients get, each judged by the others.
+
+    A Gaussian of mean m and variance v has the log-odds 2 m x / v at x. v is at least what makes the typical
+    patient count as 6, and what the patients show if that is more; few patients tell little about v.
+    """
+    typical = max(float(np.median(odds)), 1e-3)
+    freedom = max(patients - 1, 0.5)
+    spread = float(np.mean((odds - typical) ** 2))
+    return max(typical / _TYPICAL_LOG_ODDS, spread / (2 * typical)) * (freedom + 2) / freedom
 
 
 def _margin_statistics(up: FloatArray, down: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -8,30 +8,24 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import joblib
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from regforest.discs.chain import StepModel, best_chain
+from regforest.discs.chain import StepModel, best_chain, with_neighbours
 from regforest.discs.evidence import ShiftModel
+from regforest.discs.hypotheses import Chain, ChainJudge, in_threads, unit_steps
+from regforest.discs.masks import label_image, mask_centre
 from regforest.discs.packing import pack, unpack
 from regforest.discs.search import CoarseModel, FineModel
-from regforest.discs.segmentation import LabelModel, largest_component, on_input_grid
+from regforest.discs.segmentation import LabelModel
 from regforest.discs.settings import DiscSettings
-from regforest.discs.training import (
-    NOMINAL_STEP_MM,
-    TrainingRecord,
-    fine_view,
-    label_view,
-    prepare_record,
-    read_probes,
-)
-from regforest.discs.views import Scene, chain_frames
+from regforest.discs.training import TrainingRecord, label_view, prepare_record
+from regforest.discs.views import Scene
 from regforest.errors import DataError, ModelError
 from regforest.io.models import read_model, write_model
 from regforest.spatial import AnnotatedScan, Landmarks, Localization, Volume, sort_levels
@@ -39,10 +33,10 @@ from regforest.spatial import AnnotatedScan, Landmarks, Localization, Volume, so
 __all__ = ["DiscLocalizer"]
 
 FloatArray = NDArray[np.float64]
-Chain = dict[int, FloatArray]
 
 _KIND = "discs"
 _UNCERTAIN_SHIFT = 0.1
+_CERTAIN = 1e4  # log-score of an anchor: more than all evidence together
 
 
 class DiscLocalizer:
@@ -91,7 +85,7 @@ class DiscLocalizer:
         self.names_ = tuple(sort_levels({name for record in records for name in record.structures}))
         self.label_names = _label_names(records, self.names_)
         self.steps_ = StepModel.fit(self.names_, [record.chain_mm for record in records])
-        self.unit_steps_ = _unit_steps(records, self.names_)
+        self.unit_steps_ = unit_steps(records, self.names_)
         self.coarse_ = CoarseModel.fit(records, self.names_, self.settings, self.seed)
         self.fine_ = FineModel.fit(records, self.names_, self.settings, self.seed)
         self.shift_ = ShiftModel.fit(records, self.names_, self.fine_.projection)
@@ -107,11 +101,30 @@ class DiscLocalizer:
         """Return the centres found, LPS millimetres; see `localize` for the verdict on them."""
         return self.localize(channels).landmarks
 
-    def localize(self, channels: Volume | Mapping[str, Volume]) -> Localization:
-        """Find the structures; each is re-localized at the centroid of its mask where masks were learned."""
-        return self.apply(channels)[0]
+    def localize(
+        self, channels: Volume | Mapping[str, Volume], anchor: Mapping[str, ArrayLike] | None = None, n_jobs: int = 1
+    ) -> Localization:
+        """Find the structures; each is re-localized at the centroid of its mask where masks were learned.
 
-    def segment(self, channels: Volume | Mapping[str, Volume], localization: Localization | None = None) -> Volume:
+        Parameters
+        ----------
+        channels : Volume or mapping of str to Volume
+            Aligned images on one grid.
+        anchor : mapping of str to array_like, shape (3,), optional
+            Points in LPS millimetres on structures that you know; the chain is laid through them.
+        n_jobs : int
+            Threads; the result is the same for any number.
+
+        Raises
+        ------
+        DataError
+            If a channel is missing or cannot be used, or an anchor is not one of `names_`.
+        """
+        return self.apply(channels, anchor, n_jobs)[0]
+
+    def segment(
+        self, channels: Volume | Mapping[str, Volume], localization: Localization | None = None, n_jobs: int = 1
+    ) -> Volume:
         """Label image on the input grid; values are the keys of `label_names`.
 
         Raises
@@ -120,160 +133,95 @@ class DiscLocalizer:
             If the training scans had no masks.
         """
         if localization is None:
-            return self.apply(channels)[1]
-        scene = self._scene(channels)
+            return self.apply(channels, n_jobs=n_jobs)[1]
+        judge = self._judge(self._scene(channels), {}, n_jobs)
         chain = {self.names_.index(n): localization.landmarks[n] for n in localization.landmarks if n in self.names_}
-        return self._segmented(scene, self._probability_maps(scene, chain))
+        return self._segmented(judge.scene, self._probability_maps(judge, chain))
 
-    def apply(self, channels: Volume | Mapping[str, Volume]) -> tuple[Localization, Volume]:
-        """Localize and segment in one go; without training masks the label image is all 0."""
+    def apply(
+        self, channels: Volume | Mapping[str, Volume], anchor: Mapping[str, ArrayLike] | None = None, n_jobs: int = 1
+    ) -> tuple[Localization, Volume]:
+        """Localize and segment in one go, as `localize`; without training masks the label image is all 0."""
         scene = self._scene(channels)
         background = Volume(np.zeros(scene.input_grid.shape_zyx, np.uint8), scene.input_grid)
         if scene.is_constant:
             return Localization(Landmarks({}), "empty", "the image has one value everywhere"), background
-        chain = self._coarse_chain(scene)
+        judge = self._judge(scene, self._anchored(anchor or {}), n_jobs)
+        chain = self._coarse_chain(judge)
         if not chain:
             return Localization(Landmarks({}), "empty", "no chain of structures was found"), background
-        chain, shift, scores = self._judged(scene, chain)
+        chain, shift, scores = judge.judged(chain)
         if self.label_ is None:
             return self._verdict(scene, chain, shift, scores), background
         maps: dict[int, Volume] = {}
         for _ in range(self.settings.passes):
-            maps = self._probability_maps(scene, chain)
-            chain = self._recentred(chain, maps)
+            maps = self._probability_maps(judge, chain)
+            centres = {s: mask_centre(volume, self.label_.threshold) for s, volume in maps.items()}
+            chain |= {s: centre for s, centre in centres.items() if centre is not None}
         return self._verdict(scene, chain, shift, scores), self._segmented(scene, maps)
 
     # -- the steps ----------------------------------------------------------------------------------------------
 
-    def _coarse_chain(self, scene: Scene) -> Chain:
-        """Votes over the whole volume, modes, and the best chain through them."""
-        settings = self.settings
-        maps = self.coarse_.votes(scene.coarse, settings)
+    def _coarse_chain(self, judge: ChainJudge) -> Chain:
+        """Votes over the whole volume, modes, and the best chain through them (and through the anchors)."""
+        settings, view = self.settings, judge.scene.coarse
+        maps = self.coarse_.votes(view, settings, judge.n_jobs)
         expected = (settings.coarse_reach_mm / settings.coarse_grid_mm) ** 3
-        candidates = [votes.modes(settings.modes)[0] for votes in maps]
-        candidates = _with_neighbours(candidates, self.steps_.mean_mm)
+        candidates = with_neighbours([votes.modes(settings.modes)[0] for votes in maps], self.steps_.mean_mm)
+        anchors = {s: view.to_view(point) for s, point in judge.anchor.items()}
+        if anchors:  # any place may get another name than it has by itself
+            places = [self.steps_.chain_through(s, point) for s, point in anchors.items()]
+            everything = np.concatenate([*candidates, *places])
+            candidates = [anchors[s][None] if s in anchors else everything for s in range(len(candidates))]
         scores = [np.log(votes.density(c) / expected + 1e-4) for votes, c in zip(maps, candidates, strict=True)]
+        for s in anchors:
+            scores[s] = np.array([_CERTAIN])
         chosen, _ = best_chain(
             candidates, scores, self.steps_,
             floor_mm=settings.step_floor_mm, absent_log_score=settings.absent_log_score,
         )  # fmt: skip
         found = {s: candidates[s][c] for s, c in enumerate(chosen) if c is not None}
-        return {s: scene.coarse.to_lps(point) for s, point in found.items()}
+        return {s: view.to_lps(point) for s, point in found.items()}
 
-    def _judged(self, scene: Scene, chain: Chain) -> tuple[Chain, dict[int, float], dict[int, float]]:
-        """Refine the chain and its neighbours one level up and down, and take the one with most evidence."""
-        hypotheses = {shift: self._refined(scene, self._shifted(scene, chain, shift)) for shift in (-1, 0, 1)}
-        misfit = {shift: self._misfit(scene, moved) for shift, (moved, _) in hypotheses.items()}
-        odds = [self.shift_.log_odds(misfit[upper], misfit[upper + 1]) for upper in (-1, 0)]
-        evidence = {-1: odds[0], 0: 0.0, 1: -odds[1]}
-        for shift, (moved, _) in hypotheses.items():
-            evidence[shift] += self._chain_log_score(scene, moved)
-        best = max(evidence, key=lambda shift: evidence[shift])
-        total = sum(np.exp(value - evidence[best]) for value in evidence.values())
-        around = {shift - best: float(np.exp(value - evidence[best]) / total) for shift, value in evidence.items()}
-        moved, scores = hypotheses[best]
-        return moved, {shift: around.get(shift, 0.0) for shift in (-1, 0, 1)}, scores
-
-    def _misfit(self, scene: Scene, chain: Chain) -> dict[int, float]:
-        """How little each structure, in its own view, looks like the training scans."""
-        scale, settings = self._scale(chain), self.settings
-        probes = {
-            s: read_probes(fine_view(scene, chain[s], axes, scale, settings), settings)
-            for s, axes in self._frames(scene, chain).items()
-        }
-        return self.shift_.misfit(probes, self.fine_.projection)
-
-    def _chain_log_score(self, scene: Scene, chain: Chain) -> float:
-        """Log-score of the steps and of the place of the chain in the field of view."""
-        along = {s: point @ scene.axes for s, point in chain.items()}
-        heights = {s: float(p[2] - scene.field_centre_mm[2]) for s, p in along.items()}
-        total = self.shift_.field_log_score(heights, scene.field_extent_mm)
-        for s in chain:
-            if s + 1 in chain:
-                step = self.steps_.log_score(s, along[s][None], along[s + 1][None], self.settings.judged_floor_mm)
-                total += float(step[0, 0])
-        return total
-
-    def _shifted(self, scene: Scene, chain: Chain, shift: int) -> Chain:
-        """Name every place by the structure one higher or lower; the learned step leads beyond the end."""
-        numbers = sorted(chain)
-        if shift == 0 or len(numbers) < 2:
-            return chain
-        points = [chain[s] for s in numbers]
-        if shift > 0:
-            moved = [*points[1:], points[-1] + scene.axes @ self.steps_.mean_mm[numbers[-2]]]
-        else:
-            moved = [points[0] - scene.axes @ self.steps_.mean_mm[numbers[0]], *points[:-1]]
-        return dict(zip(numbers, moved, strict=True))
-
-    def _refined(self, scene: Scene, chain: Chain) -> tuple[Chain, dict[int, float]]:
-        """One fine step for every structure of the chain."""
-        refined, agreement = {}, {}
-        scale = self._scale(chain)
-        for s, axes in self._frames(scene, chain).items():
-            view = fine_view(scene, chain[s], axes, scale, self.settings)
-            rng = np.random.default_rng([self.seed, 4, s])
-            centre, agreement[s] = self.fine_.centre(view, s, self.settings, rng)
-            refined[s] = view.to_lps(centre)
-        return refined, agreement
-
-    def _probability_maps(self, scene: Scene, chain: Chain) -> dict[int, Volume]:
+    def _probability_maps(self, judge: ChainJudge, chain: Chain) -> dict[int, Volume]:
         """Probability of each structure in its own view."""
-        if self.label_ is None:
+        label = self.label_
+        if label is None:
             raise DataError("this model was trained on points without masks: it localizes but cannot segment")
-        maps = {}
-        shape, scale = self.label_.prior.shape[1:], self._scale(chain)
-        for s, axes in self._frames(scene, chain).items():
-            view = label_view(scene, chain[s], axes, scale, shape, self.settings)
-            probability = self.label_.probability(view, s, self.settings)
-            start = (np.asarray(view.grid.size_xyz) - np.asarray(probability.shape[::-1])) // 2
-            maps[s] = Volume(probability, view.grid.cropped(start, probability.shape))
-        return maps
+        shape, scale, frames = label.prior.shape[1:], judge.scale(chain), judge.frames(chain)
 
-    def _recentred(self, chain: Chain, maps: Mapping[int, Volume]) -> Chain:
-        """Move each centre to the centroid of its mask; an empty mask leaves it where it is."""
-        moved = dict(chain)
-        for s, volume in maps.items():
-            index = np.argwhere(largest_component(volume.voxels >= self._threshold))
-            if len(index):
-                moved[s] = volume.grid.index_to_lps(index.mean(axis=0)[::-1])
-        return moved
+        def estimate(s: int) -> Volume:
+            view = label_view(judge.scene, chain[s], frames[s], scale, shape, self.settings)
+            probability = label.probability(view, s, self.settings)
+            start = (np.asarray(view.grid.size_xyz) - np.asarray(probability.shape[::-1])) // 2
+            return Volume(probability, view.grid.cropped(start, probability.shape))
+
+        return in_threads(estimate, frames, judge.n_jobs)
 
     def _segmented(self, scene: Scene, maps: Mapping[int, Volume]) -> Volume:
-        """Threshold on the input grid; where two structures claim a voxel, the likelier one has it."""
-        grid = scene.input_grid
-        labels = np.zeros(grid.shape_zyx, np.min_scalar_type(max(self.label_names, default=1)))
-        strongest = np.full(grid.shape_zyx, self._threshold, np.float32)
         values = {name: value for value, name in self.label_names.items()}
-        claims = {}
-        for s, volume in maps.items():
-            block, probability = on_input_grid(volume, grid)
-            better = probability >= strongest[block]
-            strongest[block][better] = probability[better]
-            labels[block][better] = values[self.names_[s]]
-            claims[s] = block
-        for s, block in claims.items():
-            own = labels[block] == values[self.names_[s]]
-            labels[block][own & ~largest_component(own)] = 0
-        return Volume(labels, grid)
+        threshold = self.label_.threshold if self.label_ is not None else 0.5
+        named = {values[self.names_[s]]: volume for s, volume in maps.items()}
+        return label_image(named, threshold, scene.input_grid)
 
     # -- helpers ------------------------------------------------------------------------------------------------
 
-    @property
-    def _threshold(self) -> float:
-        return self.label_.threshold if self.label_ is not None else 0.5
+    def _judge(self, scene: Scene, anchor: Mapping[int, FloatArray], n_jobs: int) -> ChainJudge:
+        return ChainJudge(
+            scene, self.steps_, self.unit_steps_, self.fine_, self.shift_, self.settings, self.seed, anchor, n_jobs
+        )
 
-    def _frames(self, scene: Scene, chain: Chain) -> dict[int, FloatArray]:
-        """Return the axes of each structure's own view: turned along the chain."""
-        frames = chain_frames({str(s): chain[s] for s in sorted(chain)}, scene.axes)
-        return {int(s): axes for s, axes in frames.items()}
-
-    def _scale(self, chain: Chain) -> float:
-        pairs = [s for s in chain if s + 1 in chain]
-        if not pairs:
-            return 1.0
-        lengths = [float(np.linalg.norm(chain[s + 1] - chain[s])) for s in pairs]
-        return float(np.sum(lengths) / np.sum(self.unit_steps_[pairs]))
+    def _anchored(self, anchor: Mapping[str, ArrayLike]) -> Chain:
+        """Check the anchors and number them."""
+        chain = {}
+        for name, point in anchor.items():
+            place = np.asarray(point, dtype=np.float64)
+            if name not in self.names_:
+                raise DataError(f"anchor {name}: the model knows {', '.join(self.names_)}")
+            if place.shape != (3,) or not np.isfinite(place).all():
+                raise DataError(f"anchor {name}: expected three finite coordinates, got {place.tolist()}")
+            chain[self.names_.index(name)] = place
+        return chain
 
     def _verdict(self, scene: Scene, chain: Chain, shift: dict[int, float], scores: dict[int, float]) -> Localization:
         inside = {s: p for s, p in chain.items() if bool(scene.input_grid.contains(p[None])[0])}
@@ -368,27 +316,3 @@ def _label_names(records: Sequence[TrainingRecord], names: Sequence[str]) -> dic
     if len(agreed) == len(names) and len(set(agreed.values())) == len(names):
         return {agreed[name]: name for name in names}
     return {i + 1: name for i, name in enumerate(names)}
-
-
-def _unit_steps(records: Sequence[TrainingRecord], names: Sequence[str]) -> FloatArray:
-    """Mean length of each step in units of the records' scales, millimetres."""
-    lengths: list[list[float]] = [[] for _ in names[1:]]
-    for record in records:
-        for pair, (a, b) in enumerate(itertools.pairwise(names)):
-            if a in record.chain_mm and b in record.chain_mm:
-                step = float(np.linalg.norm(record.chain_mm[b] - record.chain_mm[a]))
-                lengths[pair].append(step / record.scale)
-    return np.array([np.mean(steps) if steps else NOMINAL_STEP_MM for steps in lengths])
-
-
-def _with_neighbours(candidates: list[FloatArray], steps_mm: FloatArray) -> list[FloatArray]:
-    """Add to each structure's candidates the places that its neighbours' candidates point to."""
-    added = []
-    for s, own in enumerate(candidates):
-        parts = [own]
-        if s > 0:
-            parts.append(candidates[s - 1] + steps_mm[s - 1])
-        if s + 1 < len(candidates):
-            parts.append(candidates[s + 1] - steps_mm[s])
-        added.append(np.concatenate(parts))
-    return added

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import joblib
 import numpy as np
 from numpy.typing import NDArray
 
@@ -53,23 +54,25 @@ class CoarseModel:
         offsets = [_named(record, names)[own] for record, own in zip(records, kept, strict=True)]
         return cls(projection, np.concatenate(rows), np.concatenate(offsets))
 
-    def votes(self, view: View, settings: DiscSettings) -> list[VoteMap]:
+    def votes(self, view: View, settings: DiscSettings, n_jobs: int = 1) -> list[VoteMap]:
         """Votes of all patches of a coarse view for each structure, in view millimetres."""
         points = _lattice(view, settings.coarse_grid_mm)
-        features = self.projection(PatchReader(view, settings.coarse_patch)(points))
+        features = PatchReader(view, settings.coarse_patch).projected(points, self.projection)
         squared, index = nearest_rows(features, self.rows, settings.coarse_joint.neighbours)
         weights = neighbour_weights(squared)
-        maps = []
-        for s in range(self.offsets_mm.shape[1]):
+        joint = _coupled(settings.coarse_joint, settings)
+
+        def vote(s: int) -> VoteMap:
             offsets = self.offsets_mm[index, s]
             reach = np.linalg.norm(offsets, axis=-1) <= settings.coarse_reach_mm  # False for NaN
             away, presence = estimate_displacements(
-                points, features, np.where(reach[..., None], offsets, 0.0), weights * reach,
-                _coupled(settings.coarse_joint, settings),
-            )  # fmt: skip
+                points, features, np.where(reach[..., None], offsets, 0.0), weights * reach, joint
+            )
             voted = np.isfinite(away[:, 0])
-            maps.append(VoteMap((points + away)[voted], presence[voted], settings.coarse_vote_mm))
-        return maps
+            return VoteMap((points + away)[voted], presence[voted], settings.coarse_vote_mm)
+
+        structures = range(self.offsets_mm.shape[1])
+        return list(joblib.Parallel(n_jobs=n_jobs, prefer="threads")(joblib.delayed(vote)(s) for s in structures))
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,21 +106,11 @@ class FineModel:
         rows = _with_level(np.concatenate([projection(part) for part in parts]), np.concatenate(level), settings)
         return cls(projection, rows, np.concatenate([record.fine_offsets for record in records]))
 
-    def centre(
-        self, view: View, structure: int, settings: DiscSettings, rng: np.random.Generator
-    ) -> tuple[FloatArray, float]:
-        """Voted centre of one structure in its own view, and the share of patches that agree on it.
-
-        Returns
-        -------
-        centre_mm : ndarray, shape (3,)
-            In view millimetres.
-        agreement : float
-            Density at the centre / number of patches.
-        """
+    def votes(self, view: View, structure: int, settings: DiscSettings, rng: np.random.Generator) -> VoteMap:
+        """Votes for the centre of one structure in its own view, in view millimetres."""
         middle = view.extent_mm / 2
         points = middle + random_ball(rng, settings.fine_patches, settings.fine_radius_mm)
-        projected = self.projection(PatchReader(view, settings.fine_patch)(points))
+        projected = PatchReader(view, settings.fine_patch).projected(points, self.projection)
         level = np.full(len(points), structure)
         squared, index = nearest_rows(
             _with_level(projected, level, settings), self.rows, settings.fine_joint.neighbours
@@ -126,9 +119,7 @@ class FineModel:
             points, projected, self.offsets_mm[index], neighbour_weights(squared),
             _coupled(settings.fine_joint, settings),
         )  # fmt: skip
-        votes = VoteMap(points + away, presence, settings.fine_vote_mm)
-        best, density = votes.modes(1)
-        return best[0], float(density[0]) / len(points)
+        return VoteMap(points + away, presence, settings.fine_vote_mm)
 
 
 def _coupled(joint: JointSettings, settings: DiscSettings) -> JointSettings:

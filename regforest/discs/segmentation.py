@@ -2,8 +2,8 @@
 
 Each structure is seen in its own view (centred, turned along the chain, scaled). The probability of a voxel is the
 weighted mean label of its neighbours in the training data; a logistic model joins it with the prior of position;
-the joint solve makes it smooth on the voxel grid where the image is; a threshold learned on training patients, each
-judged by the others, and the largest component give the mask.
+the joint solve makes it smooth on the voxel grid where the image is. The threshold is learned on training patients,
+each judged by the others.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from regforest.discs.patches import PatchReader, Projection
 from regforest.discs.settings import DiscSettings
 from regforest.discs.training import TrainingRecord
 from regforest.discs.views import View
-from regforest.spatial import Grid, Volume
 
-__all__ = ["LabelModel", "largest_component", "on_input_grid"]
+__all__ = ["LabelModel"]
 
 FloatArray = NDArray[np.float64]
 Features = NDArray[np.float32]
 
 _SURE = 0.004
-_CHECKED_SAMPLES = 2000
+_CHECKED_SAMPLES = 24_000  # over all records
+_EQUAL_DICE = 0.002  # thresholds that differ by less are equally good: the curve is flat and its maximum noise
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,11 +97,11 @@ class LabelModel:
         return model._with_combination(records, names, patients, masks, members, settings, rng)
 
     def estimate(
-        self, features: NDArray[np.floating], positions_mm: FloatArray, level: FloatArray, settings: DiscSettings,
+        self, projected: Features, positions_mm: FloatArray, level: FloatArray, settings: DiscSettings,
         excluded: int = -1,
     ) -> FloatArray:  # fmt: skip
         """Weighted mean label of the nearest training voxels, without those of one patient; 0 where none is near."""
-        rows = _rows(self.projection(features), positions_mm.astype(np.float32), level, settings)
+        rows = _rows(projected, positions_mm.astype(np.float32), level, settings)
         return self._neighbour_mean(rows, positions_mm, excluded, settings)
 
     def probability(self, view: View, structure: int, settings: DiscSettings) -> Features:
@@ -117,9 +117,9 @@ class LabelModel:
         parity = index % 2  # a quarter of the voxels, evenly spread; the joint solve fills in the others
         asked = (parity[:, 0] == parity[:, 1]) & (parity[:, 1] == parity[:, 2])
         middle = (np.asarray(view.grid.size_xyz) - 1) / 2 * settings.label_spacing_mm
-        features = PatchReader(view, settings.label_patch)(positions[asked] + middle)
+        projected = PatchReader(view, settings.label_patch).projected(positions[asked] + middle, self.projection)
         level = np.full(int(asked.sum()), float(structure))
-        raw = self.estimate(features, positions[asked], level, settings)
+        raw = self.estimate(projected, positions[asked], level, settings)
         data = np.zeros(len(index))
         data[asked] = self._combined(raw, prior[unsure][asked])
         block = _middle_block(view.voxels, prior.shape)
@@ -171,11 +171,12 @@ class LabelModel:
             others = [i for i, other in enumerate(records) if other.patient != record.patient]
             position_prior = _mean_masks(masks, members, others)
             count = len(record.label_inside)
-            chosen = rng.choice(count, size=min(_CHECKED_SAMPLES, count), replace=False)
+            chosen = rng.choice(count, size=min(_CHECKED_SAMPLES // len(records), count), replace=False)
             level = _levels(record, names)[record.label_structure[chosen]]
             positions = record.label_positions[chosen].astype(np.float64)
             excluded = patients.index(record.patient)
-            raw.append(self.estimate(record.label_features[chosen], positions, level, settings, excluded))
+            projected = self.projection(record.label_features[chosen])
+            raw.append(self.estimate(projected, positions, level, settings, excluded))
             index = _nearest_voxel(positions, position_prior.shape[1:], settings)
             prior.append(position_prior[(level.astype(int), *index.T)])
             inside.append(record.label_inside[chosen])
@@ -192,39 +193,17 @@ class LabelModel:
         return type(self)(**{**model.__dict__, "threshold": threshold})
 
 
-def largest_component(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Keep the largest face-connected component and fill its holes."""
-    labels, count = ndimage.label(mask)
-    if count == 0:
-        return mask
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
-    return np.asarray(ndimage.binary_fill_holes(labels == sizes.argmax()))
-
-
-def on_input_grid(volume: Volume, grid: Grid) -> tuple[tuple[slice, ...], NDArray[np.float32]]:
-    """Resample a probability map on the block of the input grid that it covers; 0 outside the map."""
-    index = grid.lps_to_index(volume.grid.corners_lps_mm())
-    low = np.clip(np.floor(index.min(axis=0)).astype(int), 0, np.asarray(grid.size_xyz))
-    high = np.clip(np.ceil(index.max(axis=0)).astype(int) + 1, low, np.asarray(grid.size_xyz))
-    block = tuple(slice(int(a), int(b)) for a, b in zip(low[::-1], high[::-1], strict=True))
-    if (high == low).any():
-        return block, np.zeros([s.stop - s.start for s in block], np.float32)
-    probability = volume.resampled(grid.cropped(low, (high - low)[::-1].tolist())).voxels
-    return block, np.asarray(probability, dtype=np.float32)
-
-
 def _best_threshold(
     probability: FloatArray, truth: NDArray[np.bool_], weight: NDArray[np.floating], interior: float
 ) -> float:
-    """Threshold with the highest Dice over all training patients."""
+    """Middle of the thresholds with the highest Dice over all training patients."""
     thresholds = np.arange(0.25, 0.66, 0.01)
     scores = []
     for threshold in thresholds:
         taken = probability >= threshold
         both = weight[taken & truth].sum() + interior
         scores.append(2 * both / (weight[taken].sum() + weight[truth].sum() + 2 * interior))
-    return float(thresholds[int(np.argmax(scores))])
+    return float(thresholds[np.array(scores) >= max(scores) - _EQUAL_DICE].mean())
 
 
 def _logit(p: NDArray[np.floating]) -> FloatArray:

@@ -116,6 +116,13 @@ def summarize_structures(rows: Sequence[StructureRow], *, resamples: int = 2000,
     ``mean`` of Dice and surface distances is taken over a case's structures, then over cases; everything else pools
     all structures. 95 % intervals are bootstraps over patients.
 
+    Parameters
+    ----------
+    rows : sequence of StructureRow
+        Of `evaluate_structures`.
+    resamples, seed : int
+        Of the bootstrap over patients (a case without a patient counts as one).
+
     Returns
     -------
     dict

@@ -6,7 +6,6 @@ boxes near the point, of displaced boxes, and by differences of two displaced bo
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
@@ -14,15 +13,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from regforest.errors import DataError, ModelError
-from regforest.features._kernels import BoxTable, dense, gather
-from regforest.features.integral import IntegralVolume
+from regforest.features.compiled import CompiledBoxes
 
-__all__ = ["BoxFeatures", "CompiledBoxes"]
+__all__ = ["BoxFeatures"]
 
 _MAX_BOX_VOXELS = 65536
 _MAX_MM = 10_000
-_CORNERS = np.array(list(itertools.product((0, 1), repeat=3)))  # z y x, 0 low and 1 high
-_SORT_BLOCK = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,11 +124,6 @@ class BoxFeatures:
     def __len__(self) -> int:
         return len(self.channels)
 
-    @property
-    def n_channels(self) -> int:
-        """Number of images that the features read."""
-        return int(self.channels.max()) + 1
-
     def subset(self, features: ArrayLike) -> BoxFeatures:
         """Return a pool of the chosen features (indices or mask), in that order."""
         chosen = np.asarray(features)
@@ -218,83 +209,3 @@ class BoxFeatures:
         """Compute all features at all voxels, shape (F, z, y, x); the values of `evaluate`, bit for bit."""
         compiled = self.compile(spacing_mm)
         return compiled.evaluate_dense(compiled.integrate(volumes))
-
-
-@dataclass(frozen=True, eq=False)
-class CompiledBoxes:
-    """A pool in whole voxels of one grid spacing; made by `BoxFeatures.compile`.
-
-    Attributes
-    ----------
-    low_zyx, high_zyx : ndarray of int64, shape (F, 2, 3)
-        First voxel of each box and the one behind its last, relative to the point.
-    channels : ndarray of int32, shape (F, 2)
-    scales : ndarray of float32, shape (F, 2)
-        One over the number of voxels; 0 for an absent second box.
-    """
-
-    low_zyx: NDArray[np.int64]
-    high_zyx: NDArray[np.int64]
-    channels: NDArray[np.int32]
-    scales: NDArray[np.float32]
-
-    @property
-    def padding_zyx(self) -> tuple[int, int, int]:
-        """Voxels by which boxes at border voxels reach beyond the image, along z, y, x."""
-        reach = np.maximum(-self.low_zyx, self.high_zyx - 1).max(axis=(0, 1))
-        z, y, x = np.maximum(reach, 0)
-        return int(z), int(y), int(x)
-
-    def integrate(self, volumes: Sequence[NDArray[np.int16]]) -> IntegralVolume:
-        """Build the table that these boxes need."""
-        integral = IntegralVolume.build(volumes, self.padding_zyx)
-        self._check(integral)
-        return integral
-
-    def box_table(self, integral: IntegralVolume) -> BoxTable:
-        """Return what the kernels read: the flat table, and the corners of all boxes as flat offsets."""
-        self._check(integral)
-        bounds = np.stack([self.low_zyx, self.high_zyx], axis=2)  # F, box, low or high, zyx
-        corners = bounds[:, :, _CORNERS, np.arange(3)] @ integral.strides_zyx
-        start = np.maximum(self.channels, 0).astype(np.int64) * integral.table[0].size
-        flat = np.ascontiguousarray((corners + start[..., None]).reshape(-1, 16).astype(np.int32))
-        return BoxTable(integral.table.reshape(-1), flat, self.scales)
-
-    def evaluate(self, integral: IntegralVolume, index_zyx: ArrayLike) -> NDArray[np.float32]:
-        """Compute all features at voxel indices (N, 3), shape (N, F); see `BoxFeatures.evaluate`."""
-        index = check_index(index_zyx, integral.shape_zyx)
-        out = np.empty((len(index), len(self.scales)), np.float32)
-        gather(self.box_table(integral), integral.flat_index(index), block_order(index), out)
-        return out
-
-    def evaluate_dense(self, integral: IntegralVolume) -> NDArray[np.float32]:
-        """Compute all features at all voxels, shape (F, z, y, x)."""
-        out = np.empty((len(self.scales), *integral.shape_zyx), np.float32)
-        stride_z, stride_y, _ = integral.strides_zyx
-        dense(self.box_table(integral), int(integral.flat_index(np.zeros(3, np.int64))), stride_z, stride_y, out)
-        return out
-
-    def _check(self, integral: IntegralVolume) -> None:
-        needed, given = int(self.channels.max()) + 1, len(integral.table)
-        if given < needed:
-            raise DataError(f"the features read {needed} channels, got {given}")
-        if any(have < need for have, need in zip(integral.padding_zyx, self.padding_zyx, strict=True)):
-            raise DataError(f"the table is padded by {integral.padding_zyx}, the boxes need {self.padding_zyx}")
-
-
-def check_index(index_zyx: ArrayLike, shape_zyx: Sequence[int]) -> NDArray[np.int64]:
-    """Return voxel indices as int64 (N, 3); `DataError` where one is outside the image."""
-    index = np.asarray(index_zyx)
-    index = index.reshape(-1, 3) if index.size else np.zeros((0, 3), np.int64)
-    if index.dtype.kind not in "iu":
-        raise DataError(f"expected whole voxel indices (z, y, x), got {index.dtype}")
-    if ((index < 0) | (index >= np.asarray(shape_zyx))).any():
-        raise DataError(f"voxel indices must lie inside the image of shape {tuple(shape_zyx)}")
-    return np.ascontiguousarray(index, np.int64)
-
-
-def block_order(index_zyx: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Order in which to visit voxels so that neighbours follow each other: by blocks of 16 x 16 x 16."""
-    z, y, x = index_zyx.T
-    block = index_zyx // _SORT_BLOCK
-    return np.lexsort((x, y, z, block[:, 2], block[:, 1], block[:, 0]))

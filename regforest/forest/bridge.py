@@ -17,6 +17,11 @@ def trees_from_sklearn(estimator: Any) -> tuple[list[dict[str, NDArray[Any]]], i
 
     scikit-learn compares float32 features with float64 thresholds; thresholds rounded DOWN to float32 split in the
     same way.
+
+    Raises
+    ------
+    ModelError
+        If the estimator is not fitted, of another kind, or a classifier of several outputs.
     """
     members = getattr(estimator, "estimators_", [estimator])
     if any(getattr(member, "tree_", None) is None for member in members):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
@@ -17,6 +18,8 @@ from regforest.forest.forest import Forest
 __all__ = ["predict_coarse_to_fine"]
 
 _BATCH_VOXELS = 50_000
+
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 def predict_coarse_to_fine(
@@ -76,7 +79,7 @@ def predict_coarse_to_fine(
     return out
 
 
-def _blocks(coarse: NDArray[np.generic], shape_zyx: Sequence[int], stride: int) -> NDArray[np.generic]:
+def _blocks(coarse: NDArray[Scalar], shape_zyx: Sequence[int], stride: int) -> NDArray[Scalar]:
     """Spread each coarse voxel over its block of the fine grid."""
     fine = coarse
     for axis, count in enumerate(shape_zyx, start=1):

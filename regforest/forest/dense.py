@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from regforest.errors import DataError
 from regforest.features import BoxFeatures, IntegralVolume
-from regforest.features.boxes import block_order, check_index
+from regforest.features.compiled import block_order, check_index
 from regforest.forest._kernels import predict_voxels
 from regforest.forest.forest import Forest
 

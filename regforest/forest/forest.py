@@ -196,6 +196,11 @@ class Forest:
             Arrays `feature`, `threshold`, `left`, `right`, `leaf` and `values` of each tree, numbered from 0.
         n_features : int
             Number of features that they were trained on.
+
+        Raises
+        ------
+        ModelError
+            If there is no tree, or the arrays do not describe trees.
         """
         if not trees:
             raise ModelError("a forest needs at least one tree")

@@ -1,6 +1,6 @@
 """Files in and out: images, landmarks, models. Everything arrives in LPS millimetres."""
 
-from regforest.io._atomic import write_text
+from regforest.io._atomic import write_json, write_text
 from regforest.io.images import (
     IMAGE_SUFFIXES,
     image_stem,
@@ -21,6 +21,7 @@ __all__ = [
     "read_label_names",
     "read_landmarks",
     "read_volume",
+    "write_json",
     "write_label_image",
     "write_landmarks",
     "write_text",

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from regforest.errors import FileError
 
-__all__ = ["staged", "write_text"]
+__all__ = ["staged", "write_json", "write_text"]
 
 
 @contextmanager
@@ -45,6 +47,11 @@ def write_text(path: str | Path, text: str) -> None:
     """Write a UTF-8 text file atomically; raises `FileError` where that is impossible."""
     with staged(Path(path)) as target:
         target.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | Path, content: Any) -> None:
+    """Write JSON types atomically, UTF-8 and indented by one; raises `FileError` where that is impossible."""
+    write_text(path, json.dumps(content, indent=1) + "\n")
 
 
 def _unwritable(path: Path, error: OSError) -> FileError:

@@ -98,7 +98,10 @@ def _check_meta_image(path: Path) -> None:
     end = head.find(b"\n", mark) + 1 or len(head)
     header = _fields(head[:end])
     data_file = header.get("ElementDataFile", "")
-    if header.get("CompressedData", "False").lower() == "true" or header.get("HeaderSize", "0") != "0":
+    compressed = header.get("CompressedData", "False").lower() == "true"
+    if data_file.upper() == "LOCAL" and compressed:
+        _compare_compressed_size(path, header, present=path.stat().st_size - end)
+    if compressed or header.get("HeaderSize", "0") != "0":
         return
     if data_file.upper() == "LOCAL":
         _compare_size(path, path, header, present=path.stat().st_size - end)
@@ -113,6 +116,13 @@ def _fields(head: bytes) -> dict[str, str]:
     # as file names are decoded, because one stands in it
     pairs = (line.partition("=") for line in os.fsdecode(head).splitlines())
     return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def _compare_compressed_size(path: Path, header: dict[str, str], present: int) -> None:
+    needed = header.get("CompressedDataSize", "")
+    if needed.isdecimal() and present < int(needed):
+        expected = f"{needed} bytes of compressed voxels as its header says"
+        raise FileError(path, expected, f"{present} bytes", "copy it again from its source")
 
 
 def _compare_size(header_file: Path, data_file: Path, header: dict[str, str], present: int) -> None:

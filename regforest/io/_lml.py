@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from regforest.errors import FileError, LevelError
+from regforest.errors import FileError
 from regforest.io._atomic import write_text
 from regforest.io._records import ADVICE, Record, read_text, to_landmarks
-from regforest.spatial import PAPER_LEVELS, Grid, Landmarks, level
+from regforest.spatial import PAPER_LEVELS, Grid, Landmarks
 
 _HEADER = "id\tname\tx\ty\tz"
 # annotators clicked a little outside the first voxel (-0.75 mm was seen); further out is an error of another kind
@@ -53,9 +53,5 @@ def _records(path: Path, text: str) -> Iterator[Record]:
 
 
 def _looks_like_record(fields: list[str]) -> bool:
-    """Tell a record from the header line, which some files may lack."""
-    try:
-        level(fields[1].partition("_")[0])
-    except (IndexError, LevelError):
-        return False
+    """Tell a record, also one with a wrong name, from the header line, which some files lack."""
     return len(fields) >= 5 and fields[0].isdigit()

@@ -102,6 +102,8 @@ def _grid(path: Path, image: Any) -> Grid:
     if kind.fields is not None or kind.kind not in "iuf":
         raise FileError(path, "one grey value per voxel", f"values of type {kind}", "convert it to a grey image")
     shape = image.shape
+    if min(shape, default=0) < 1:
+        raise FileError(path, "at least one voxel along each axis", f"the shape {shape}", "repair its header")
     if len(shape) < 2 or any(n != 1 for n in shape[3:]):
         raise FileError(path, "one 3-D image", f"an image of shape {shape} (x, y, z, ...)", "extract one volume")
     size_xyz = (*shape[:3], 1)[:3]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from regforest.errors import FileError
-from regforest.io._atomic import write_text
-from regforest.io._records import ADVICE, Record, read_text, score_or_none, three, to_landmarks
+from regforest.io._atomic import write_json, write_text
+from regforest.io._records import ADVICE, Record, read_text, three, to_landmarks
 from regforest.spatial import Grid, Landmarks
+from regforest.spatial.localization import number_or_none
 
 FRAME = "LPS mm"
 _COORDINATES = ("x_mm", "y_mm", "z_mm")
@@ -40,12 +40,12 @@ def read_points(path: Path, content: dict[str, Any]) -> Landmarks:
 def write_points(landmarks: Landmarks, path: Path) -> None:
     """Write the ``landmarks.json`` of a labelled folder."""
     points = {name: [round(float(x), 6) for x in landmarks[name]] for name in landmarks}
-    scores = {name: score_or_none(landmarks.score(name)) for name in landmarks}
+    scores = {name: number_or_none(landmarks.score(name)) for name in landmarks}
     content: dict[str, Any] = {"frame": FRAME, "points": points}
     known = {name: score for name, score in scores.items() if score is not None}
     if known:
         content["scores"] = known
-    write_text(path, json.dumps(content, indent=1) + "\n")
+    write_json(path, content)
 
 
 def read_result(path: Path, content: dict[str, Any]) -> Landmarks:
@@ -75,7 +75,7 @@ def write_table(landmarks: Landmarks, path: Path, grid: Grid | None) -> None:
     writer.writerow(["name", *_COORDINATES, *(_INDICES if grid else ()), "score"])
     for name, point, score in zip(landmarks.names, landmarks.points_lps_mm, landmarks.scores, strict=True):
         numbers = [*point, *(grid.lps_to_index(point) if grid else ())]
-        known = score_or_none(score)
+        known = number_or_none(score)
         writer.writerow([name, *(f"{x:.6f}" for x in numbers), "" if known is None else known])
     write_text(path, text.getvalue())
 

@@ -13,6 +13,7 @@ from regforest.io._names import require_file
 from regforest.spatial import Landmarks, level
 
 ADVICE = "correct it in the file"
+_MAX_MM = 1e6  # a kilometre: no place in a scan; the square of far larger numbers would overflow
 
 
 class Record(NamedTuple):
@@ -49,7 +50,8 @@ def to_landmarks(path: Path, records: Iterable[Record], frame: str = "LPS") -> L
         name = _level_name(path, record)
         if name in points:
             raise FileError(path, "each level once", f"{name} again in {record.where}", ADVICE)
-        points[name] = [_number(path, record, axis, value) for axis, value in zip("xyz", record.point, strict=True)]
+        point = zip("xyz", record.point, strict=True)
+        points[name] = [_coordinate(path, record, axis, value) for axis, value in point]
         if record.score not in (None, ""):
             scores[name] = _number(path, record, "score", record.score)
     return Landmarks(points, scores, frame)
@@ -62,11 +64,6 @@ def three(path: Path, where: str, values: object) -> Sequence[Any]:
     return values
 
 
-def score_or_none(score: float) -> float | None:
-    """Turn "no score" (NaN) into None; JSON has no NaN."""
-    return None if math.isnan(score) else round(score, 6)
-
-
 def _level_name(path: Path, record: Record) -> str:
     try:
         return level(str(record.name).partition("_")[0]).name
@@ -74,6 +71,13 @@ def _level_name(path: Path, record: Record) -> str:
         raise FileError(
             path, "the name of a level", f"{record.name!r} in {record.where} ({error})", ADVICE
         ) from error
+
+
+def _coordinate(path: Path, record: Record, axis: str, value: object) -> float:
+    number = _number(path, record, axis, value)
+    if abs(number) > _MAX_MM:
+        raise FileError(path, f"millimetres for {axis}", f"{value!r} in {record.where}", ADVICE)
+    return number
 
 
 def _number(path: Path, record: Record, what: str, value: object) -> float:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from regforest.errors import FileError
-from regforest.io._atomic import write_text
-from regforest.io._records import Record, read_json, score_or_none, three, to_landmarks
+from regforest.io._atomic import write_json
+from regforest.io._records import Record, read_json, three, to_landmarks
 from regforest.spatial import Landmarks
+from regforest.spatial.localization import number_or_none
 
 _SCHEMA = (
     "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/Schema/"
@@ -32,7 +32,7 @@ def write_slicer(landmarks: Landmarks, path: Path) -> None:
         {
             "id": str(number),
             "label": name,
-            "description": "" if score_or_none(score) is None else f"score {score:.6f}",
+            "description": "" if number_or_none(score) is None else f"score {score:.6f}",
             "position": [round(float(x), 6) for x in point],
             "selected": True,
             "locked": False,
@@ -52,7 +52,7 @@ def write_slicer(landmarks: Landmarks, path: Path) -> None:
         "controlPoints": points,
         "measurements": [],
     }
-    write_text(path, json.dumps({"@schema": _SCHEMA, "markups": [markup]}, indent=1) + "\n")
+    write_json(path, {"@schema": _SCHEMA, "markups": [markup]})
 
 
 def _records(path: Path, content: Any) -> Iterator[Record]:

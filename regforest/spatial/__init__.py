@@ -2,6 +2,7 @@
 
 from regforest.spatial.annotated import AnnotatedScan
 from regforest.spatial.grid import Grid
+from regforest.spatial.hounsfield import hounsfield_doubt
 from regforest.spatial.landmarks import Landmarks
 from regforest.spatial.levels import (
     DISCS,
@@ -27,6 +28,7 @@ __all__ = [
     "Level",
     "Localization",
     "Volume",
+    "hounsfield_doubt",
     "level",
     "level_of_number",
     "sort_levels",

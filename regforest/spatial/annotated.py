@@ -62,7 +62,7 @@ class AnnotatedScan:
         return next(iter(self.channels.values()))
 
     def mask(self, name: str) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-        """Boolean mask of one structure, shape (z, y, x); all False where it is absent."""
+        """Boolean mask of one structure, shape (z, y, x), all False where it is absent; `DataError` without masks."""
         if self.labels is None:
             raise DataError(f"{self.name}: only points were annotated, there are no masks")
         values = [value for value, known in self.label_names.items() if known == name]

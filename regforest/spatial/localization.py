@@ -8,7 +8,7 @@ from typing import Any
 
 from regforest.spatial.landmarks import Landmarks
 
-__all__ = ["Localization"]
+__all__ = ["Localization", "number_or_none"]
 
 
 @dataclass(frozen=True)
@@ -47,18 +47,21 @@ class Localization:
             "status": self.status,
             "reason": self.reason,
             "anchored": self.anchored,
-            "shift_probability": {str(shift): _number(p) for shift, p in sorted(self.shift_probability.items())},
+            "shift_probability": {
+                str(shift): number_or_none(p) for shift, p in sorted(self.shift_probability.items())
+            },
             "levels": [
                 {
                     "level": name,
                     "point": [round(float(x), 3) for x in self.landmarks[name]],
-                    "score": _number(self.landmarks.score(name)),
-                    "probability": _number(self.probabilities.get(name)),
+                    "score": number_or_none(self.landmarks.score(name)),
+                    "probability": number_or_none(self.probabilities.get(name)),
                 }
                 for name in self.landmarks
             ],
         }
 
 
-def _number(value: float | None) -> float | None:
+def number_or_none(value: float | None) -> float | None:
+    """Round a score or probability to 6 decimals for a file; None for NaN, which JSON does not have, and for None."""
     return None if value is None or value != value else round(float(value), 6)

@@ -54,7 +54,20 @@ def resample_linear(voxels: NDArray[np.generic], source: Grid, target: Grid) -> 
 
 
 def resample_labels(labels: NDArray[np.generic], source: Grid, target: Grid) -> NDArray[np.generic]:
-    """Take the nearest voxel's label on another grid; 0 beyond the border. Same dtype as `labels`."""
+    """Take the nearest voxel's label on another grid; 0 beyond the border.
+
+    Parameters
+    ----------
+    labels : ndarray, shape (z, y, x)
+        Labels on `source`.
+    source, target : Grid
+        Where the labels are, and where they are wanted.
+
+    Returns
+    -------
+    ndarray, shape ``target.shape_zyx``
+        Of the dtype of `labels`.
+    """
     from scipy import ndimage
 
     to_source = np.linalg.inv(source.matrix) @ target.matrix

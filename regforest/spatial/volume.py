@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from regforest.errors import DataError
-from regforest.spatial.grid import FloatArray, Grid, nearest_axes
+from regforest.spatial.grid import Grid, nearest_axes
 from regforest.spatial.resampling import resample_labels, resample_linear
 
 __all__ = ["Volume"]
+
+_MAX_EXTENT_MM = 5000.0  # voxel sizes in another unit would ask for a working grid that fills the memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +70,17 @@ class Volume:
         return Volume(resample_labels(self.voxels, self.grid, target), target)
 
     def isotropic(self, spacing_mm: float) -> Volume:
-        """Bring the volume to canonical axis order and one spacing: the working grid of both methods."""
+        """Bring the volume to canonical axis order and one spacing: the working grid of both methods.
+
+        Raises
+        ------
+        DataError
+            If the image would be longer than 5 m: its voxel sizes are wrong.
+        """
+        extent_mm = np.asarray(self.grid.size_xyz) * self.grid.spacing_mm
+        if extent_mm.max() > _MAX_EXTENT_MM:
+            size = " x ".join(f"{mm:.3g}" for mm in extent_mm)
+            raise DataError(f"expected an image of a part of a body, found one of {size} mm; correct its voxel sizes")
         canonical = self.canonical()
         return canonical.resampled(canonical.grid.isotropic(spacing_mm))
 
@@ -80,13 +92,3 @@ class Volume:
             for axis, count in enumerate(shape_zyx)
         ]
         return Volume(self.voxels[np.ix_(*index)], self.grid.cropped(start, shape_zyx))
-
-    def value_at(self, points_lps_mm: ArrayLike) -> FloatArray:
-        """Value of the voxel nearest to each point (N, 3); NaN outside the field of view."""
-        points = np.asarray(points_lps_mm, dtype=np.float64).reshape(-1, 3)
-        index = np.rint(self.grid.lps_to_index(points)).astype(int)
-        inside = ((index >= 0) & (index < np.asarray(self.grid.size_xyz))).all(axis=1)
-        values = np.full(len(points), np.nan)
-        x, y, z = index[inside].T
-        values[inside] = self.voxels[z, y, x]
-        return values

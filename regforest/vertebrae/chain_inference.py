@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regforest.vertebrae import _chain_kernels as kernels
+from regforest.vertebrae import _chain_graph_kernels as graph_kernels
+from regforest.vertebrae import _chain_path_kernels as path_kernels
 from regforest.vertebrae.chain_prior import ChainPrior
 from regforest.vertebrae.chain_tables import StepTables
 
@@ -73,8 +74,8 @@ class ChainGraph:
             self.points_lps_mm, allowed, t.start, t.loose, t.to, t.mean_mm, t.whiten, gates,
             self.first_edge, self.first_loose,
         )  # fmt: skip
-        self.edges = np.empty((kernels.find_edges(*search, np.empty((0, 3), np.int64)), 3), np.int64)
-        kernels.find_edges(*search, self.edges)
+        self.edges = np.empty((graph_kernels.find_edges(*search, np.empty((0, 3), np.int64)), 3), np.int64)
+        graph_kernels.find_edges(*search, self.edges)
         upper, lower, arc = self.edges.T
         linked = np.arange(len(arc)) < self.first_loose[upper]
         following = np.where(linked, self.first_loose[lower] - self.first_edge[lower], 0)
@@ -84,8 +85,8 @@ class ChainGraph:
         self.step, reach = np.empty(len(arc)), np.empty(len(arc))
         self.transition = np.empty(self.offsets[-1])
         tails = (self.prior.freedom, self.prior.step_weight)
-        kernels.score_edges(deviation, self.edges, t.whiten, t.log, *tails, self.step, reach)
-        kernels.score_transitions(
+        graph_kernels.score_edges(deviation, self.edges, t.whiten, t.log, *tails, self.step, reach)
+        graph_kernels.score_transitions(
             deviation, reach, self.edges, self.first_edge, self.first_loose, t.start,
             t.gain, t.pair_whiten, t.pair_log, *tails, self.offsets, self.transition,
         )  # fmt: skip
@@ -102,13 +103,13 @@ class ChainGraph:
         """Log of the sum over all paths, and the probability (N, 28) of each candidate having each level."""
         marginal = np.empty(self.node_log.size)
         arguments = self._arguments(self.node_log)
-        total = kernels.sum_forward(*arguments)
-        kernels.sum_backward(*[*arguments, np.empty(len(self.edges)), marginal])
+        total = path_kernels.sum_forward(*arguments)
+        path_kernels.sum_backward(*[*arguments, np.empty(len(self.edges)), marginal])
         return total, np.exp(marginal - total).reshape(self.node_log.shape)
 
     def log_sum(self, allowed: NDArray[np.bool_]) -> float:
         """Log of the sum over the paths that keep to the candidate-level pairs `allowed` (N, 28)."""
-        return kernels.sum_forward(*self._arguments(np.where(allowed, self.node_log, -np.inf)))
+        return path_kernels.sum_forward(*self._arguments(np.where(allowed, self.node_log, -np.inf)))
 
     def best_namings(self) -> list[Naming]:
         """For each candidate and level the best path that joins them; without repeats, best first.
@@ -119,8 +120,8 @@ class ChainGraph:
         before, after = np.full(count, -1), np.full(count, -1)
         best, best_edge = np.empty(size), np.empty(size, np.int64)
         arguments = self._arguments(self.node_log)
-        kernels.best_forward(*[*arguments, before])
-        kernels.best_backward(*[*arguments, np.empty(count), after, best, best_edge])
+        path_kernels.best_forward(*[*arguments, before])
+        path_kernels.best_backward(*[*arguments, np.empty(count), after, best, best_edge])
         found = {(-1,) * len(self.points_lps_mm): 0.0}
         for node in np.flatnonzero(best > best.max(initial=0.0) - 25):  # the rest is beyond doubt
             levels = self._follow(int(node), int(best_edge[node]), before, after)

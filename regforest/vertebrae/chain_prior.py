@@ -16,22 +16,23 @@ from numpy.typing import ArrayLike, NDArray
 from regforest.errors import DataError
 from regforest.spatial import LEVELS, PAPER_LEVELS
 
-__all__ = ["ARCS", "RARE_ARCS", "ChainPrior", "default_chain_prior", "fit_chain_prior"]
+__all__ = ["ARCS", "RARE_ARCS", "STAND_INS", "ChainPrior", "default_chain_prior", "fit_chain_prior"]
 
 Floats = NDArray[np.float64]
 
-# rare arc -> the usual arc whose step stands in for it where too few examples were seen
-_STAND_IN = {
+STAND_INS: dict[tuple[str, str], tuple[str, str]] = {
     ("T11", "L1"): ("T11", "T12"),
     ("T12", "T13"): ("T12", "L1"),
     ("T13", "L1"): ("T12", "L1"),
     ("L5", "L6"): ("L4", "L5"),
     ("L6", "S1"): ("L5", "S1"),
 }
+"""Unusual step -> the usual one that stands in for it in the shipped prior, because too few examples were seen."""
+
 RARE_ARCS: tuple[tuple[str, str], ...] = (("T11", "L1"), ("T12", "T13"), ("L5", "L6"))
 """Steps that make a spine unusual: no T12, a T13, an L6."""
 
-ARCS: tuple[tuple[str, str], ...] = (*itertools.pairwise(PAPER_LEVELS), *_STAND_IN)
+ARCS: tuple[tuple[str, str], ...] = (*itertools.pairwise(PAPER_LEVELS), *STAND_INS)
 """Steps from a level to the next one below it that spines have: the usual 25, then those of T13, L6 and no T12."""
 
 _SHRINKAGE = 10.0  # examples that the default statistics of a step count for

@@ -25,40 +25,12 @@ BACKGROUND = len(CLASSES) - 1
 """Column of the background."""
 
 # disc diameters in mm, C1 to S2, that the paper's authors list as vertebra sizes
-_DIAMETER_MM = dict(
-    zip(
-        PAPER_LEVELS,
-        (
-            14,
-            15,
-            16.5,
-            17,
-            17,
-            19,
-            20,
-            19.3,
-            20,
-            22,
-            24,
-            25,
-            27,
-            29,
-            31,
-            33,
-            32,
-            33.5,
-            34,
-            34,
-            37,
-            38,
-            36,
-            34,
-            34,
-            34,
-        ),
-        strict=True,
-    )
-)
+_DIAMETERS_MM = (
+    14, 15, 16.5, 17, 17, 19, 20,  # C1 to C7
+    19.3, 20, 22, 24, 25, 27, 29, 31, 33, 32, 33.5, 34,  # T1 to T12
+    34, 37, 38, 36, 34, 34, 34,  # L1 to S2
+)  # fmt: skip
+_DIAMETER_MM = dict(zip(PAPER_LEVELS, _DIAMETERS_MM, strict=True))
 # a supernumerary vertebra looks like the one above it
 _STANDS_FOR = {"T13": "T12", "L6": "L5"}
 

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from regforest.errors import DataError
-from regforest.spatial import LEVELS, level
+from regforest.spatial import LEVELS
+from regforest.vertebrae.chain_evidence import checked_candidates, node_log_weights, with_anchors
 from regforest.vertebrae.chain_inference import ChainGraph, Naming
 from regforest.vertebrae.chain_prior import RARE_ARCS, ChainPrior, default_chain_prior
 from regforest.vertebrae.chain_tables import StepTables, build_tables
@@ -26,13 +27,8 @@ Floats = NDArray[np.float64]
 
 _RARE = ("T13", "L6")
 _FIELD_MM3 = 3e6  # volume in which the first body may lie: what it costs to begin a chain
-_DOUBLE_MM = 12.0  # candidates closer than this may be marks of one body
-_DOUBLE_MM3 = 2000.0
 _UPSIDE_DOWN = 1e-3  # how often an image lies upside down
-_FLOOR = 1e-4  # share of false detections that no score rules out
 _ALTERNATIVES = 5
-_ANCHOR_MM = 20.0
-_FORCED = 1e4
 _ANCHOR_EVIDENCE = 2.0  # log-odds of the scores against the chain shifted by one
 # levels that name themselves: the ends of the spine, or both sides of a border between regions
 _SELF_NAMING = (("C1",), ("C2",), ("S1",), ("S2",), ("C7", "T1"), ("T12", "L1"), ("T13", "L1"), ("T11", "L1"))
@@ -80,6 +76,11 @@ def spread_region_scores(cervical: ArrayLike, thoracic: ArrayLike, lumbar: Array
     -------
     ndarray, shape (N, 28)
         Natural logarithms. S1 and S2 take a share of the lumbar score, which detectors give them.
+
+    Raises
+    ------
+    DataError
+        If a score is negative or not finite.
 
     Examples
     --------
@@ -138,12 +139,12 @@ def identify(
     >>> found.levels
     ('T12', 'L1', 'L2')
     """
-    points, scores = _checked(points_lps_mm, level_log_scores)
+    points, scores = checked_candidates(points_lps_mm, level_log_scores)
     count = len(points)
     chosen = prior or default_chain_prior()
-    points, scores, forced = _with_anchors(points, scores, anchor or {})
+    points, scores, forced = with_anchors(points, scores, anchor or {})
     order = np.argsort(-points[:, 2], kind="stable")
-    graph = _graph(points[order], _node_log(points, scores, forced, chosen)[order], chosen)
+    graph = _graph(points[order], node_log_weights(points, scores, forced, chosen)[order], chosen)
     total, marginal = graph.marginals()
     if not len(points) or total < 1e-9:
         reason = "no detections" if not count else "no detection fits a spine"
@@ -165,61 +166,6 @@ def identify(
     )
 
 
-def _checked(points_lps_mm: ArrayLike, level_log_scores: ArrayLike) -> tuple[Floats, Floats]:
-    points = np.array(points_lps_mm, dtype=np.float64)
-    scores = np.array(level_log_scores, dtype=np.float64)
-    if points.size == 0:
-        points, scores = points.reshape(0, 3), scores.reshape(0, len(LEVELS)) if scores.size == 0 else scores
-    if points.ndim != 2 or points.shape[1] != 3 or scores.shape != (len(points), len(LEVELS)):
-        raise DataError(
-            f"identification needs points of shape (N, 3) and scores of shape (N, {len(LEVELS)}), "
-            f"got {points.shape} and {scores.shape}"
-        )
-    if not np.isfinite(points).all():
-        raise DataError("identification needs finite coordinates, got NaN or infinity")
-    if np.isnan(scores).any() or (scores == np.inf).any():
-        raise DataError("level scores are natural logarithms: NaN and +infinity have no meaning here")
-    return points, scores
-
-
-def _with_anchors(
-    points: Floats, scores: Floats, anchor: Mapping[str, ArrayLike]
-) -> tuple[Floats, Floats, dict[int, int]]:
-    """Find or add the candidate of each anchor; returns points, scores and candidate -> level index."""
-    forced: dict[int, int] = {}
-    for name, point in anchor.items():
-        column, place = LEVELS.index(level(name).name), np.asarray(point, dtype=np.float64)
-        if place.shape != (3,) or not np.isfinite(place).all():
-            raise DataError(f"anchor {name}: expected three finite coordinates, got {place.tolist()}")
-        distance = np.linalg.norm(points - place, axis=1)
-        if not len(points) or distance.min() > _ANCHOR_MM:
-            points = np.vstack([points, place])
-            scores = np.vstack([scores, np.full(len(LEVELS), -np.log(len(LEVELS)))])
-            distance = np.append(distance, 0.0)
-        if int(distance.argmin()) in forced:
-            raise DataError(f"anchors {name} and {LEVELS[forced[int(distance.argmin())]]} fall on one candidate")
-        forced[int(distance.argmin())] = column
-    return points, scores, forced
-
-
-def _node_log(points: Floats, scores: Floats, forced: Mapping[int, int], prior: ChainPrior) -> Floats:
-    """Log-weight (N, 28) of a candidate having a level, relative to its being false or a double."""
-    peak = np.maximum(scores.max(axis=1, initial=-np.inf), -700)
-    log_sum = peak + np.log(np.maximum(np.exp(scores - peak[:, None]).sum(axis=1), 1e-300))
-    scaled = scores - np.maximum(log_sum, np.log1p(-_FLOOR))[:, None] + np.log1p(-_FLOOR)
-    rest = np.log(np.maximum(1 - np.exp(scaled).sum(axis=1), _FLOOR))
-    false = prior.score_weight * rest + np.log(prior.false_per_mm3)
-    apart = np.linalg.norm(points[:, None] - points[None], axis=2)
-    has_double = (apart < _DOUBLE_MM).sum(axis=1) > 1
-    double = prior.score_weight * scaled.max(axis=1, initial=-np.inf) + np.log(prior.double_probability / _DOUBLE_MM3)
-    unnamed = np.where(has_double, np.logaddexp(false, double), false)
-    node_log = prior.score_weight * scaled - unnamed[:, None]
-    for candidate, column in forced.items():
-        node_log[candidate] = -np.inf
-        node_log[candidate, column] = _FORCED
-    return np.asarray(node_log)
-
-
 @lru_cache(maxsize=8)
 def _tables(prior: ChainPrior) -> StepTables:
     return build_tables(prior)
@@ -237,7 +183,7 @@ def _upright(points: Floats, scores: Floats, prior: ChainPrior, total: float) ->
     """Probability that the head is up, against the same candidates upside down."""
     turned = points * np.array([1.0, 1.0, -1.0])
     order = np.argsort(-turned[:, 2], kind="stable")
-    other, _ = _graph(turned[order], _node_log(points, scores, {}, prior)[order], prior).marginals()
+    other, _ = _graph(turned[order], node_log_weights(points, scores, {}, prior)[order], prior).marginals()
     return float(1 / (1 + _UPSIDE_DOWN * np.exp(min(other - total, 600.0))))
 
 

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from regforest.errors import DataError
+from regforest.errors import DataError, ModelError
 from regforest.features import BoxFeatures
 from regforest.forest import Forest, ForestClassifier, predict_coarse_to_fine
 from regforest.io.models import read_model, write_model
-from regforest.spatial import LEVELS, AnnotatedScan, Landmarks, Localization, Volume, level
+from regforest.spatial import LEVELS, AnnotatedScan, Landmarks, Localization, Volume, hounsfield_doubt, level
 from regforest.vertebrae.candidates import Candidates, CandidateSettings, find_candidates
 from regforest.vertebrae.chain_prior import ChainPrior, fit_chain_prior
-from regforest.vertebrae.dense_labels import BACKGROUND
+from regforest.vertebrae.dense_labels import BACKGROUND, CLASSES
 from regforest.vertebrae.identification import Identification, identify
 from regforest.vertebrae.sampling import SamplingSettings, draw_training_points, working_image
 
@@ -64,6 +64,15 @@ class VertebraSettings:
     min_probability: float = 0.6
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
     candidates: CandidateSettings = field(default_factory=CandidateSettings)
+
+    def __post_init__(self) -> None:
+        counts = ("features", "trees", "max_depth", "min_samples_leaf", "features_per_node")
+        wrong = [name for name in counts if getattr(self, name) < 1]
+        wrong += [name for name in ("spacing_mm", "max_offset_mm", "false_per_mm3") if not getattr(self, name) > 0]
+        if not 0 < self.box_size_mm[0] <= self.box_size_mm[1]:
+            wrong.append("box_size_mm")
+        if wrong:
+            raise ValueError(f"{wrong[0]} must be positive, got {getattr(self, wrong[0])!r}")
 
     @classmethod
     def quick(cls) -> VertebraSettings:
@@ -162,15 +171,16 @@ class VertebraLocalizer:
         n_jobs : int
             Threads; does not change the result.
         """
-        image = working_image(volume, self.settings.spacing_mm)
-        if image.voxels.min() == image.voxels.max():
+        if volume.voxels.min() == volume.voxels.max():
             return Localization(Landmarks({}), "empty", "all voxels have one value")
+        doubt = hounsfield_doubt(volume)
+        image = working_image(volume, self.settings.spacing_mm)
         probability = self.classify(image, n_jobs)
         candidates = find_candidates(probability, image.grid, self.settings.candidates)
         if not len(candidates.points_lps_mm):
-            return Localization(Landmarks({}), "empty", "no vertebra found")
+            return Localization(Landmarks({}), "empty", doubt or "no vertebra found")
         chain = identify(candidates.points_lps_mm, candidates.level_log_scores, self.prior, anchor=anchor)
-        return self._verdict(candidates, chain, anchor or {})
+        return self._verdict(candidates, chain, anchor or {}, doubt)
 
     def classify(self, image: Volume, n_jobs: int = 1) -> NDArray[np.float32]:
         """Return p(v | x) for every voxel of a working image, shape (len(CLASSES), z, y, x).
@@ -193,10 +203,17 @@ class VertebraLocalizer:
     def load(cls, path: str | Path) -> VertebraLocalizer:
         """Read a model written by `save`; raises `ModelError` if the file is damaged or of another kind."""
         settings, arrays = read_model(path, MODEL_KIND)
-        localizer = cls(_settings_from(settings["settings"]), settings["seed"])
+        try:
+            localizer = cls(_settings_from(settings["settings"]), settings["seed"])
+            localizer.prior = ChainPrior.from_dict(settings["prior"])
+        except (AttributeError, KeyError, TypeError, ValueError, DataError) as error:
+            raise ModelError(f"{path}: the settings are damaged or of another version: {error!r}") from error
         localizer.forest = Forest.from_arrays(_part(arrays, "forest."))
         localizer.boxes = BoxFeatures.from_arrays(_part(arrays, "boxes."))
-        localizer.prior = ChainPrior.from_dict(settings["prior"])
+        shape = localizer.forest.n_features, localizer.forest.n_outputs
+        if shape != (len(localizer.boxes), len(CLASSES)):
+            expected = f"{len(localizer.boxes)} features and {len(CLASSES)} classes"
+            raise ModelError(f"{path}: expected a forest of {expected}, found one of {shape[0]} and {shape[1]}")
         return localizer
 
     def _training_rows(
@@ -219,7 +236,7 @@ class VertebraLocalizer:
         return classifier.fit(rows, labels).forest_
 
     def _verdict(
-        self, candidates: Candidates, chain: Identification, anchor: Mapping[str, ArrayLike]
+        self, candidates: Candidates, chain: Identification, anchor: Mapping[str, ArrayLike], doubt: str
     ) -> Localization:
         found = {name: i for i, name in enumerate(chain.levels) if name is not None}
         points: dict[str, ArrayLike] = {name: candidates.points_lps_mm[i] for name, i in found.items()}
@@ -227,11 +244,9 @@ class VertebraLocalizer:
         points |= {level(name).name: point for name, point in anchor.items() if level(name).name not in found}
         landmarks = Landmarks(points, {name: candidates.mass[i] for name, i in found.items()})
         probabilities = {name: float(chain.probabilities[i]) for name, i in found.items()}
-        reason = chain.reason
+        reason = doubt or chain.reason
         if not reason and chain.shift_probability[0] < self.settings.min_probability:
             reason = "the whole chain may be shifted by a level"
-        if not reason and not chain.anchored:
-            reason = "no anchoring level in view"
         status = "empty" if not points else "uncertain" if reason else "ok"
         return Localization(landmarks, status, reason, chain.anchored, chain.shift_probability, probabilities)
 

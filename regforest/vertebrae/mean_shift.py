@@ -6,15 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from regforest._jit import kernel
+from regforest.vertebrae._mean_shift_kernels import REACH_SIGMAS, follow, kernel_means
 
 __all__ = ["find_modes", "kernel_mean", "shift_to_modes", "strongest_apart"]
 
 FloatArray = NDArray[np.float64]
-
-_REACH_SIGMAS = 3.0
-_MAX_STEPS = 60
-_TOLERANCE_VOX = 0.01
 
 
 def find_modes(
@@ -45,7 +41,7 @@ def find_modes(
     box = ndimage.find_objects((weights > minimum / 4).astype(np.int8))
     if not box:
         return np.empty((0, 3)), np.empty(0)
-    reach = int(np.ceil(_REACH_SIGMAS * sigma_vox))
+    reach = int(np.ceil(REACH_SIGMAS * sigma_vox))
     window = tuple(
         slice(max(0, s.start - reach), min(n, s.stop + reach)) for s, n in zip(box[0], weights.shape, strict=True)
     )
@@ -80,7 +76,7 @@ def shift_to_modes(
     """
     modes, density = np.empty((len(starts_zyx), 3)), np.empty(len(starts_zyx))
     starts = np.ascontiguousarray(starts_zyx, dtype=np.float64)
-    _shift(np.ascontiguousarray(weights), starts, np.asarray(sigma_vox, dtype=np.float64), modes, density)
+    follow(np.ascontiguousarray(weights), starts, np.asarray(sigma_vox, dtype=np.float64), modes, density)
     return modes, density
 
 
@@ -131,7 +127,7 @@ def kernel_mean(
     ndarray, shape (N, K)
     """
     out = np.empty((len(points_zyx), len(maps)))
-    _means(
+    kernel_means(
         np.ascontiguousarray(maps),
         np.ascontiguousarray(points_zyx, dtype=np.float64).reshape(-1, 3),
         np.asarray(sigma_vox, dtype=np.float64),
@@ -141,59 +137,8 @@ def kernel_mean(
 
 
 def _local_maxima(weights: NDArray[np.float32], sigma_vox: float, minimum: float) -> FloatArray:
-    smooth = ndimage.gaussian_filter(weights, sigma_vox, mode="constant", truncate=_REACH_SIGMAS)
+    smooth = ndimage.gaussian_filter(weights, sigma_vox, mode="constant", truncate=REACH_SIGMAS)
     size = 2 * max(1, int(sigma_vox)) + 1
     peaks = np.argwhere((smooth == ndimage.maximum_filter(smooth, size, mode="constant")) & (smooth > minimum / 2))
     order = np.argsort(-smooth[tuple(peaks.T)], kind="stable")
     return np.asarray(peaks[order], dtype=np.float64)
-
-
-@kernel
-def _weigh(
-    weights: NDArray[np.float32], z: float, y: float, x: float, sigma: float
-) -> tuple[float, float, float, float, float]:
-    # kernel mass, weighted mass, and weighted centre around one point
-    reach = _REACH_SIGMAS * sigma
-    mass = total = cz = cy = cx = 0.0
-    for i in range(int(np.ceil(z - reach)), int(np.floor(z + reach)) + 1):
-        for j in range(int(np.ceil(y - reach)), int(np.floor(y + reach)) + 1):
-            for k in range(int(np.ceil(x - reach)), int(np.floor(x + reach)) + 1):
-                d2 = (i - z) ** 2 + (j - y) ** 2 + (k - x) ** 2
-                if d2 > reach * reach:
-                    continue
-                g = np.exp(-0.5 * d2 / (sigma * sigma))
-                mass += g
-                if 0 <= i < weights.shape[0] and 0 <= j < weights.shape[1] and 0 <= k < weights.shape[2]:
-                    w = g * weights[i, j, k]
-                    total += w
-                    cz += w * i
-                    cy += w * j
-                    cx += w * k
-    return mass, total, cz, cy, cx
-
-
-@kernel
-def _shift(
-    weights: NDArray[np.float32], starts: FloatArray, sigma: FloatArray, modes: FloatArray, density: FloatArray
-) -> None:
-    for s in range(starts.shape[0]):
-        z, y, x = starts[s, 0], starts[s, 1], starts[s, 2]
-        density[s] = 0.0
-        for _ in range(_MAX_STEPS):
-            mass, total, cz, cy, cx = _weigh(weights, z, y, x, sigma[s])
-            if total <= 0.0:
-                break
-            density[s] = total / mass
-            moved = (cz / total - z) ** 2 + (cy / total - y) ** 2 + (cx / total - x) ** 2
-            z, y, x = cz / total, cy / total, cx / total
-            if moved < _TOLERANCE_VOX * _TOLERANCE_VOX:
-                break
-        modes[s, 0], modes[s, 1], modes[s, 2] = z, y, x
-
-
-@kernel
-def _means(maps: NDArray[np.float32], points: FloatArray, sigma: FloatArray, out: FloatArray) -> None:
-    for n in range(points.shape[0]):
-        for k in range(maps.shape[0]):
-            mass, total, _, _, _ = _weigh(maps[k], points[n, 0], points[n, 1], points[n, 2], sigma[k])
-            out[n, k] = total / mass

@@ -74,6 +74,22 @@ def draw_training_points(
 ) -> TrainingPoints:
     """Draw balanced training voxels of one scan on the working grid.
 
+    Parameters
+    ----------
+    scan : AnnotatedScan
+        Its landmarks (LPS mm) are used, and only those inside `grid`.
+    grid : Grid
+        The isotropic working grid of its image.
+    settings : SamplingSettings
+        How many voxels, and from where.
+    rng : numpy.random.Generator
+        Source of the draw.
+
+    Returns
+    -------
+    TrainingPoints
+        Voxels inside the image; those near bodies that nobody annotated are left out.
+
     Raises
     ------
     DataError

@@ -60,3 +60,8 @@ def test_a_labelled_folder_opens_by_itself(tmp_path):
     (tmp_path / "a" / "landmarks.json").write_text(json.dumps(content))
     dataset = open_dataset(tmp_path)
     assert (dataset.layout, [case.name for case in dataset.cases]) == ("labelled-folder", ["a"])
+
+
+def test_a_path_too_long_for_the_disk_is_no_folder(tmp_path):
+    with pytest.raises(FileError, match="expected the folder of a data set, found nothing"):
+        open_dataset(tmp_path / ("x" * 300))

@@ -11,8 +11,9 @@ POINTS = Landmarks({"L1": (30, 30, 130), "L2": (30, 38, 97), "L3": (30, 44, 63)}
 
 
 def body_image():
-    """Soft tissue with bone around each point."""
+    """Soft tissue in fat, with bone around each point."""
     voxels = np.full(GRID.shape_zyx, 40, np.int16)
+    voxels[:, :2] = -100
     for x, y, z in np.rint(POINTS.points / GRID.spacing_mm).astype(int):
         voxels[z - 2 : z + 3, y - 4 : y + 5, x - 4 : x + 5] = 180
     return Volume(voxels, GRID)
@@ -67,6 +68,14 @@ def test_a_scan_is_loaded_with_its_points_in_lps(tmp_path, suffix):
     assert scan.image.voxels.dtype == np.int16
     assert list(scan.channels) == ["image"]
     assert (scan.name, scan.patient, scan.notes) == ("111", "patient1", ())
+
+
+def test_values_that_are_no_hounsfield_units_are_reported(tmp_path):
+    write_original(tmp_path, "patient1", "111")
+    write_volume(Volume(body_image().voxels + np.int16(1024), GRID), tmp_path / "patient1" / "111" / "111.mhd")
+    assert open_spine_ct(tmp_path).cases[0].load().notes == (
+        "111.mhd: values from 924 to 1204 are no Hounsfield units: neither fat nor lung is among them",
+    )
 
 
 def test_folders_that_are_not_all_digits_are_left_out_and_mentioned(tmp_path):

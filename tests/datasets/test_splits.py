@@ -79,6 +79,8 @@ def test_an_id_in_two_parts_is_named(tmp_path):
 def test_missing_and_ambiguous_fold_files_are_refused(tmp_path):
     with pytest.raises(FileError, match=r"fold1\*\.txt, found none"):
         read_splits(tmp_path)
+    with pytest.raises(FileError, match=r"fold1\*\.txt, found no such folder"):
+        read_splits(tmp_path / "splits")
     folder(tmp_path)
     (tmp_path / "fold1_y.txt").write_text("7\n")
     with pytest.raises(FileError, match=r"fold1_x\.txt and fold1_y\.txt"):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import re
 
 import numpy as np
 import pytest
@@ -64,6 +65,26 @@ def test_files_that_cannot_be_used_end_with_3_and_their_name(tmp_path, capsys):
     assert experiment.main([*arguments[:2], "--detections", str(tmp_path / "bad.csv")]) == 3
     assert "bad.csv" in capsys.readouterr().err
     assert experiment.main([*arguments[:2], "--detections", str(tmp_path / "absent.csv")]) == 3
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [("L1,", "Q1,", "name of a level.*'Q1'"), ("L1,", "L2,", "once.*L2 again"), ("L1,", "L1,nan", "numbers in x, y")],
+)
+def test_a_bad_row_is_named_with_its_file_and_scan(tmp_path, capsys, old, new, said):
+    pair = write_pair(tmp_path, 12, 0)
+    truth = tmp_path / "truth0.csv"
+    truth.write_text(truth.read_text().replace(old, new, 1))
+    assert experiment.main([*pair, "--out", str(tmp_path / "out")]) == 3
+    error = capsys.readouterr().err
+    assert re.search(f"truth0.csv: expected .*{said}", error)
+    assert "scan s0_" in error
+
+
+def test_an_output_place_that_is_a_file_is_wrong_usage_before_any_work(tmp_path, capsys):
+    (tmp_path / "out").write_text("")
+    assert experiment.main([*write_pair(tmp_path, 12, 0), "--out", str(tmp_path / "out")]) == 2
+    assert "is a file; choose another --out" in capsys.readouterr().err
 
 
 def test_too_few_patients_for_the_folds_is_wrong_usage(tmp_path):

@@ -69,3 +69,20 @@ def test_unknown_settings_get_the_nearest_name():
     assert settings == Settings()
     with pytest.raises(UsageError, match=r"'patch.size_mm'; did you mean 'patch.sizes_mm'\?"):
         refuse_unknown(unknown, settings_keys(settings))
+
+
+def test_the_help_ends_with_examples_and_the_meaning_of_the_exit_status():
+    text = build_parser("demo", "text", ("spine-ct",), ("forest",)).format_help()
+    assert "python -m experiments.demo --data DIR --layout spine-ct --out" in text
+    assert text.rstrip().endswith("3 data that cannot be used")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(("--method", ""), "--method expects one or several of forest, knn"), (("--seed", "-1"), "a number from 0 up")],
+)
+def test_nothing_as_a_method_and_a_negative_seed_are_wrong_usage(arguments, said, capsys):
+    with pytest.raises(SystemExit) as left:
+        parsed(*arguments)
+    assert left.value.code == 2
+    assert said in capsys.readouterr().err

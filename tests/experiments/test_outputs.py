@@ -53,6 +53,13 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
         RunFolder(tmp_path / "out", "m").state({}, resume=False)
 
 
+def test_a_name_too_long_is_wrong_usage(tmp_path):
+    folder = RunFolder(tmp_path / ("x" * 300), "m")
+    assert folder.state({}, resume=False) == "new"
+    with pytest.raises(UsageError, match=r"cannot be written .File name too long.; choose another --out"):
+        folder.begin({})
+
+
 def test_other_methods_have_folders_of_their_own(tmp_path):
     folder = RunFolder(tmp_path, "main")
     assert folder.case_file("main", "c") == tmp_path / "cases" / "c.json"

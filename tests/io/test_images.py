@@ -205,6 +205,29 @@ def test_a_truncated_file_is_refused_by_name_at_whatever_place_it_ends(tmp_path,
     assert capfd.readouterr().err == ""
 
 
+def test_a_compressed_mha_that_ends_early_is_refused_with_its_sizes(tmp_path, capfd):
+    noise = np.random.default_rng(0).integers(0, 30000, (20, 20, 20)).astype(np.int16)
+    path = tmp_path / "a.mha"
+    sitk.WriteImage(sitk.GetImageFromArray(noise), str(path), True)
+    assert b"CompressedData = True" in path.read_bytes()
+    np.testing.assert_array_equal(read_volume(path).voxels, noise)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(FileError, match=r"a\.mha: expected \d+ bytes of compressed voxels.*found \d+ bytes; copy"):
+        read_volume(path)
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("sizes", [(0, 5, 4), (-6, 5, 4)])
+def test_nifti_without_voxels_along_an_axis_is_refused_for_that(tmp_path, sizes):
+    path = tmp_path / "a.nii"
+    write_volume(volume(), path)
+    content = bytearray(path.read_bytes())
+    content[42:48] = np.array(sizes, "<i2").tobytes()
+    path.write_bytes(content)
+    with pytest.raises(FileError, match=rf"a\.nii: expected at least one voxel along each axis, found .*{sizes[0]}"):
+        read_volume(path)
+
+
 def test_a_raw_file_longer_than_its_header_says_is_refused(tmp_path):
     write_volume(volume(), tmp_path / "a.mhd")
     with (tmp_path / "a.raw").open("ab") as raw:

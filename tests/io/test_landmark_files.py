@@ -83,6 +83,13 @@ def test_lml_without_a_header_loses_nothing(tmp_path):
     assert list(read_landmarks(path)) == ["C1", "C2"]
 
 
+def test_a_wrong_name_in_the_first_line_is_no_header(tmp_path):
+    path = tmp_path / "a.lml"
+    path.write_text("10\tQ1\t1\t2\t3\n20\tC2\t1\t2\t3\n")
+    with pytest.raises(FileError, match="'Q1' in line 1"):
+        read_landmarks(path)
+
+
 def test_lml_with_a_header_alone_is_an_empty_annotation(tmp_path):
     assert len(read_landmarks(lml(tmp_path / "a.lml"))) == 0
 
@@ -111,6 +118,7 @@ def test_lml_is_written_with_a_header_and_the_ids_of_the_database(tmp_path):
         ("30\tC9\t1\t2\t3", r"'C9' in line 3.*did you mean"),
         ("30\tC3\t1\tabc\t3", r"number for y, found 'abc' in line 3"),
         ("30\tC3\t1\t2\tnan", r"number for z, found 'nan' in line 3"),
+        ("30\tC3\t1e300\t2\t3", r"millimetres for x, found '1e300' in line 3"),
         ("30\tC3\t1,5\t2\t3", r"'1,5' in line 3"),
         ("30\tC3\t1\t2", r"id, name, x, y, z, found .* in line 3"),
         ("10\tC1_x\t1\t2\t3", r"each level once, found C1 again in line 3"),

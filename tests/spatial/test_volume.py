@@ -75,13 +75,11 @@ def test_cropping_beyond_the_border_repeats_the_nearest_voxel():
     np.testing.assert_allclose(found.grid.origin_mm, [6, 0, 0])
 
 
-def test_the_value_at_a_point_is_that_of_the_nearest_voxel_and_nan_outside():
-    volume = Volume(VOXELS, Grid(VOXELS.shape, MATRIX))
-    at = volume.value_at([volume.grid.index_to_lps((3.4, 1.6, 2)), (1000, 0, 0)])
-    assert at[0] == VOXELS[2, 2, 3]
-    assert np.isnan(at[1])
-
-
 def test_voxels_must_have_the_shape_of_their_grid():
     with pytest.raises(DataError, match=r"\(2, 2, 2\).*\(3, 2, 2\)"):
         Volume(np.zeros((2, 2, 2)), Grid.from_parts((3, 2, 2)))
+
+
+def test_voxel_sizes_of_another_unit_are_refused_before_the_memory_is_full():
+    with pytest.raises(DataError, match=r"found one of 6e\+03 x 5e\+03 x 4e\+03 mm; correct its voxel sizes"):
+        Volume(VOXELS, Grid.from_parts(VOXELS.shape, (1000, 1000, 1000))).isotropic(2.0)

@@ -112,6 +112,25 @@ def test_an_image_without_a_spine_is_never_confident(localizer):
     assert answer.status != "ok"
 
 
+@pytest.mark.parametrize("wrong", [lambda hu: hu + np.int16(1024), lambda hu: (hu + 1024) / np.float32(4000)])
+def test_values_that_are_no_hounsfield_units_are_never_ok(localizer, wrong):
+    image = toy_scan(105).image
+    assert "Hounsfield" not in localizer.localize(image).reason
+    answer = localizer.localize(Volume(wrong(image.voxels), image.grid))
+    assert answer.status != "ok"
+    assert "no Hounsfield units" in answer.reason
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"trees": 0}, {"features": -1}, {"spacing_mm": 0.0}, {"spacing_mm": np.nan}, {"box_size_mm": (9.0, 3.0)}],
+)
+def test_settings_that_nothing_can_be_learned_with_are_refused_at_once(wrong):
+    (name,) = wrong
+    with pytest.raises(ValueError, match=f"{name} must be positive"):
+        VertebraSettings(**wrong)
+
+
 def test_training_without_scans_is_an_error():
     with pytest.raises(DataError, match="at least one annotated scan"):
         VertebraLocalizer(SETTINGS).fit([])

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regforest.vertebrae.mean_shift import find_modes, kernel_mean, shift_to_modes, strongest_apart
+from tests import reference
 from tests.reference import mean_shift_mode
 
 
@@ -53,6 +54,14 @@ def test_the_kernel_mean_of_a_constant_map_is_the_constant_inside():
     maps = np.full((2, 21, 21, 21), 0.25, np.float32)
     means = kernel_mean(maps, np.array([[10.0, 10.0, 10.0], [10.2, 9.9, 10.0]]), np.array([1.0, 2.0]))
     np.testing.assert_allclose(means, 0.25, rtol=1e-6)
+
+
+@given(st.tuples(*[st.floats(-1, 6)] * 3), st.floats(0.6, 2.0))
+def test_the_kernel_mean_equals_its_slow_twin_at_the_border_too(place, sigma):
+    maps = np.random.default_rng(5).random((2, 6, 7, 8)).astype(np.float32)
+    means = kernel_mean(maps, np.array([place]), np.array([sigma, 1.2]))
+    slow = [reference.kernel_mean(maps[0], place, sigma), reference.kernel_mean(maps[1], place, 1.2)]
+    np.testing.assert_allclose(means[0], slow, rtol=1e-9, atol=1e-12)
 
 
 def test_the_strongest_of_each_cluster_is_kept():

@@ -6,7 +6,6 @@ default, made once and cached.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from regforest.datasets.phantoms.cache import cached_folder
 from regforest.datasets.phantoms.ct_case import Task, make_scan
 from regforest.datasets.phantoms.ct_plan import plan_patients
 from regforest.errors import UsageError
+from regforest.io import write_json
 
 __all__ = ["DEFAULT_MATRIX", "EMBEDDED_SCANS", "embedded_ct", "plan_tasks", "write_ct_phantom"]
 
@@ -110,7 +110,7 @@ def write_ct_phantom(
             progress(len(rows), n)
     rows.sort(key=lambda row: str(row["scan"]))
     content = {"seed": seed, "version": _VERSION, "layout": layout, "matrix": matrix, "scans": rows}
-    (out / "phantom.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_json(out / "phantom.json", content)
     if layout == "labelled-folder":
         write_patients(out / "patients.csv", {row["scan"]: row["patient"] for row in rows})
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from regforest._jit import kernel
+from regforest.datasets.phantoms.ct_streak_kernels import back_project, project
 
 __all__ = ["metal_streaks"]
 
@@ -19,43 +19,6 @@ _HARDENING = 0.0035
 _STARVING = 0.012
 
 
-@kernel
-def _project(metal: NDArray[np.float32], angles: NDArray[np.float64], sums: NDArray[np.float32]) -> None:
-    """Parallel projections of an image (y, x): sums (angles, bins), the axis in the middle bin."""
-    height, width = metal.shape
-    middle = 0.5 * (sums.shape[1] - 1)
-    for y in range(height):
-        for x in range(width):
-            value = metal[y, x]
-            if value <= 0.0:
-                continue
-            for a in range(len(angles)):
-                place = (
-                    middle
-                    + (x - 0.5 * (width - 1)) * np.cos(angles[a])
-                    + (y - 0.5 * (height - 1)) * np.sin(angles[a])
-                )
-                low = int(place)
-                share = place - low
-                sums[a, low] += value * (1.0 - share)
-                sums[a, low + 1] += value * share
-
-
-@kernel
-def _back_project(filtered: NDArray[np.float32], angles: NDArray[np.float64], out: NDArray[np.float32]) -> None:
-    height, width = out.shape
-    middle = 0.5 * (filtered.shape[1] - 1)
-    for a in range(len(angles)):
-        c, s = np.cos(angles[a]), np.sin(angles[a])
-        for y in range(height):
-            start = middle - 0.5 * (width - 1) * c + (y - 0.5 * (height - 1)) * s
-            for x in range(width):
-                place = start + x * c
-                low = int(place)
-                share = place - low
-                out[y, x] += filtered[a, low] * (1.0 - share) + filtered[a, low + 1] * share
-
-
 def metal_streaks(
     slice_hu: NDArray[np.float32], spacing_mm: float, rng: np.random.Generator
 ) -> NDArray[np.float32] | None:
@@ -63,6 +26,19 @@ def metal_streaks(
 
     Rays through metal are hardened (the measured sum falls short by its square) and starved (noise that grows with
     the sum); both errors go through a ramp filter and back projection on a grid of about 1.6 mm.
+
+    Parameters
+    ----------
+    slice_hu : ndarray of float32, shape (y, x)
+        Axial slice, HU.
+    spacing_mm : float
+        Of its pixels.
+    rng : numpy.random.Generator
+        Source of the noise; not touched where there is no metal.
+
+    Returns
+    -------
+    ndarray of float32, shape (y, x), or None
     """
     if slice_hu.max() < _METAL_HU:
         return None
@@ -73,13 +49,13 @@ def metal_streaks(
     bins = 2 * (int(0.75 * sum(coarse.shape)) // 2) + 3
     angles = np.linspace(0, np.pi, _ANGLES, endpoint=False, dtype=np.float64)
     sums = np.zeros((_ANGLES, bins), np.float32)
-    _project(coarse, angles, sums)
+    project(coarse, angles, sums)
     thickness = sums * grid_mm
     error = -_HARDENING * thickness**2 + _STARVING * thickness * rng.standard_normal(sums.shape, dtype=np.float32)
     frequency = np.abs(np.fft.rfftfreq(bins))
     filtered = np.fft.irfft(np.fft.rfft(error, axis=1) * frequency, bins, axis=1).astype(np.float32)
     streaks = np.zeros(coarse.shape, np.float32)
-    _back_project(filtered, angles, streaks)
+    back_project(filtered, angles, streaks)
     streaks *= np.float32(np.pi / _ANGLES * _HU_PER_MM / grid_mm)
     if zoom < 1:
         ratio = [a / b for a, b in zip(slice_hu.shape, streaks.shape, strict=True)]

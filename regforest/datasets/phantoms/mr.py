@@ -6,7 +6,6 @@ the same anatomy, slightly changed, in another position, with other shading and 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +17,8 @@ from numpy.typing import NDArray
 
 from regforest.datasets.disc_masks import DISC_NAMES
 from regforest.datasets.ivdm3seg import write_ivdm3seg_case
-from regforest.datasets.labelled_folder import write_label_names, write_labelled_case
+from regforest.datasets.label_names import write_labels_json
+from regforest.datasets.labelled_folder import write_labelled_case
 from regforest.datasets.masks import centroids
 from regforest.datasets.patients import write_patients
 from regforest.datasets.phantoms.cache import cached_folder
@@ -27,6 +27,7 @@ from regforest.datasets.phantoms.mr_anatomy import Disc, Spine, draw_person
 from regforest.datasets.phantoms.mr_canvas import Canvas, disc_distance, smooth_noise, window_around
 from regforest.datasets.phantoms.mr_scene import CHANNELS, paint_person
 from regforest.errors import UsageError
+from regforest.io import write_json
 from regforest.spatial import AnnotatedScan, Grid, Volume
 
 __all__ = ["EMBEDDED_SCANS", "embedded_mr", "mr_phantom_scan", "write_mr_phantom"]
@@ -101,10 +102,10 @@ def write_mr_phantom(
         if progress is not None:
             progress(len(truths), n)
     if layout == "labelled-folder":
-        write_label_names(out, _LABEL_NAMES)
+        write_labels_json(out / "labels.json", _LABEL_NAMES)
     write_patients(out / "patients.csv", {task.case: _patient_name(task) for task in tasks})
     content = {"seed": seed, "contrast": contrast, "frame": "LPS mm", "scans": dict(sorted(truths.items()))}
-    (out / "phantom.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_json(out / "phantom.json", content)
 
 
 def embedded_mr(jobs: int = 1, progress: Callable[[int, int], None] | None = None) -> Path:

@@ -191,7 +191,9 @@ def test_given_ids_are_used_in_the_labelled_folder_too(tmp_path: Path) -> None:
 
 
 def test_values_are_those_of_ct(small: Path) -> None:
-    for file in small.rglob("*.mhd"):
+    files = list(small.rglob("*.mhd"))
+    assert files
+    for file in files:
         voxels = sitk.GetArrayFromImage(sitk.ReadImage(str(file)))
         inside = voxels[voxels != -3024]
         assert inside.min() >= -1024

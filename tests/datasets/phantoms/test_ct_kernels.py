@@ -8,8 +8,17 @@ import pytest
 from regforest.datasets.phantoms.ct_artefacts import metal_streaks
 from regforest.datasets.phantoms.ct_kernels import measure, paint, shade_bone, signed_distance
 from regforest.datasets.phantoms.ct_shapes import ShapeList
+from regforest.datasets.phantoms.ct_streak_kernels import back_project, project
 from regforest.datasets.phantoms.ct_tissue import texture_tiles
-from tests.reference import inside_box, inside_capsule, inside_column, inside_ellipsoid, paint_back_to_front
+from tests.reference import (
+    back_projection,
+    inside_box,
+    inside_capsule,
+    inside_column,
+    inside_ellipsoid,
+    paint_back_to_front,
+    projections,
+)
 
 HEIGHTS = np.arange(60.0, -60.0, -3.0)
 TABLE_FRAME = np.array([HEIGHTS[0], 3.0])
@@ -142,3 +151,17 @@ def test_streaks_start_at_metal_darken_between_two_pieces_and_leave_metal_alone(
     assert np.abs(streaks[image > 2000]).max() == 0
     assert streaks[46:50, 42:54].mean() < -30
     assert np.abs(streaks[5:20, 5:20]).mean() < 0.2 * abs(streaks[46:50, 42:54].mean())
+
+
+def test_projection_and_back_projection_equal_their_slow_twins() -> None:
+    rng = np.random.default_rng(0)
+    image = (rng.random((5, 8)) * (rng.random((5, 8)) < 0.4)).astype(np.float32)
+    angles, bins = np.linspace(0, np.pi, 7, endpoint=False), 15
+    sums = np.zeros((7, bins), np.float32)
+    project(image, angles, sums)
+    np.testing.assert_allclose(sums, projections(image, angles, bins), atol=1e-5)
+    np.testing.assert_allclose(sums.sum(axis=1), image.sum(), rtol=1e-5)
+    filtered = rng.normal(size=(7, bins)).astype(np.float32)
+    back = np.zeros((5, 8), np.float32)
+    back_project(filtered, angles, back)
+    np.testing.assert_allclose(back, back_projection(filtered, angles, (5, 8)), atol=1e-5)

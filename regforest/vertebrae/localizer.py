@@ -56,7 +56,7 @@ class VertebraSettings:
     features: int = 600
     max_offset_mm: float = 60.0
     box_size_mm: tuple[float, float] = (3.0, 36.0)
-    trees: int = 24
+    trees: int = 40
     max_depth: int = 22
     min_samples_leaf: int = 4
     features_per_node: int = 60

@@ -225,6 +225,8 @@ class DiscLocalizer:
 
     def _verdict(self, scene: Scene, chain: Chain, shift: dict[int, float], scores: dict[int, float]) -> Localization:
         inside = {s: p for s, p in chain.items() if bool(scene.input_grid.contains(p[None])[0])}
+        if not inside:
+            return Localization(Landmarks({}), "empty", f"found none of {', '.join(self.names_)}")
         reasons = []
         if shift[0] < 1 - _UNCERTAIN_SHIFT:
             reasons.append(f"the chain may be shifted by one level (probability {1 - shift[0]:.2f})")

@@ -145,7 +145,8 @@ def _check(channels: Mapping[str, Volume]) -> None:
             )
     for name, volume in channels.items():
         if min(volume.grid.shape_zyx) < 2:
-            raise DataError(f"channel {name!r} is not a 3-D image: shape {volume.grid.shape_zyx} (z, y, x)")
+            shape = volume.grid.shape_zyx
+            raise DataError(f"channel {name!r} is not a 3-D image: shape {shape} (z, y, x); give the whole stack")
         if not np.isfinite(volume.voxels).all():
             raise DataError(f"channel {name!r} holds values that are not finite")
 

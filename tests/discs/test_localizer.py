@@ -10,6 +10,7 @@ import pytest
 
 from regforest.discs import DiscLocalizer, DiscSettings
 from regforest.discs.settings import JointSettings
+from regforest.discs.views import Scene
 from regforest.errors import DataError, ModelError
 from regforest.io.models import write_model
 from regforest.spatial import AnnotatedScan, Grid, Landmarks, Volume
@@ -185,6 +186,15 @@ def test_images_that_cannot_be_used_are_refused(
 ) -> None:
     with pytest.raises(DataError, match=message):
         model.locate(Volume(np.full(shape, value, np.float32), Grid(shape, np.eye(4))))
+
+
+def test_an_answer_without_any_structure_is_empty(model: DiscLocalizer, scan: AnnotatedScan) -> None:
+    # the chain was placed outside the field of view: nothing is left of it
+    view = Scene(scan.channels, model.settings.coarse_spacing_mm, model.settings.normalise_mm)
+    outside = {s: np.array([1e4, 0.0, 0.0]) for s in range(len(model.names_))}
+    answer = model._verdict(view, outside, {-1: 0.2, 0: 0.6, 1: 0.2}, dict.fromkeys(outside, 0.5))
+    assert (answer.status, len(answer.landmarks)) == ("empty", 0)
+    assert "L3" in answer.reason
 
 
 def test_a_constant_image_is_empty_with_a_reason(model: DiscLocalizer) -> None:

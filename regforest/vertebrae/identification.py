@@ -223,18 +223,19 @@ def _mass(graph: ChainGraph, named: NDArray[np.int64], total: float) -> float:
 
 
 def _shifted(graph: ChainGraph, named: NDArray[np.int64], shift: int, total: float) -> float:
-    """Probability that the candidates named are all `shift` levels lower than named (or false)."""
-    if shift == 0:
-        return _mass(graph, named, total)
+    """Probability that the candidates named are `shift` levels lower than named, or false, but not all false."""
     allowed = np.ones((len(named), len(LEVELS)), dtype=bool)
+    allowed[named >= 0] = False
+    all_false = _exp(graph.log_sum(allowed) - total)  # says nothing about a shift, and would count for each
     for candidate in np.flatnonzero(named >= 0):
-        allowed[candidate] = False
         allowed[candidate, _neighbours(int(named[candidate]), shift)] = True
-    return _exp(graph.log_sum(allowed) - total)
+    return max(_exp(graph.log_sum(allowed) - total) - all_false, 0.0)
 
 
 def _neighbours(column: int, shift: int) -> list[int]:
-    """Levels one further down (+1) or up (-1): two where the next one is transitional."""
+    """Return the level itself (0), or the next one down (+1) or up (-1): two where that one is transitional."""
+    if shift == 0:
+        return [column]
     near = [column + shift, column + 2 * shift]
     found = [k for k in near if 0 <= k < len(LEVELS)]
     return found if found and LEVELS[found[0]] in _RARE else found[:1]

@@ -229,3 +229,11 @@ def test_sixty_candidates_take_a_moment():
     assert time.perf_counter() - start < 1.0  # about 0.05 s; wide, for busy machines and uncompiled runs apart
     named = [name for name in found.levels if name]
     assert len(named) == len(set(named))
+
+
+def test_the_probabilities_of_shifts_exclude_one_another():
+    # two weak candidates: that both are false is likely, and says nothing about a shift
+    points = np.array([[0.0, 0.0, 0.0], [0.0, 3.0, -33.0]])
+    scores = spread_region_scores([0.0, 0.0], [0.0, 0.0], [0.3, 0.3])
+    shares = identify(points, scores).shift_probability
+    assert 0 < sum(shares.values()) <= 1

@@ -33,6 +33,7 @@ def add_commands(commands: Any) -> None:
     """Add ``label`` and ``discs``."""
     label = add_command(commands, "label", run_label, "find and name the vertebrae in CT scans", _LABEL_EXAMPLE)
     _add_options(label, "L5")
+    label.set_defaults(segment=False)
     discs = add_command(commands, "discs", run_discs, "find, name and segment discs in MR scans", _DISCS_EXAMPLE)
     _add_options(discs, "L4/L5")
     discs.add_argument("--segment", action="store_true", help="write <stem>_seg.nii.gz on the grid of the image too")
@@ -65,7 +66,7 @@ def _add_options(parser: argparse.ArgumentParser, level: str) -> None:
 def _run(arguments: argparse.Namespace, inputs: Sequence[Input]) -> int:
     anchor = _checked_anchors(arguments.anchor, len(inputs))
     out = folder_to_write(arguments.out)
-    segment = bool(getattr(arguments, "segment", False))
+    segment = arguments.segment
     todo = _to_do(inputs, out, arguments.resume, segment)
     failures = Failures()
     results: dict[str, Any] = {i.stem: _finished(i, out, segment) for i in inputs if i not in todo}
@@ -92,7 +93,7 @@ class _Worker:
     def __call__(self, case: Input) -> dict[str, Any]:
         """Read, localize, write; the JSON comes last and so marks the case as complete."""
         from regforest.datasets.labelled_folder import read_aligned
-        from regforest.io import write_label_image, write_landmarks, write_text
+        from regforest.io import write_json, write_label_image, write_landmarks
 
         channels = read_aligned(case.files)
         image = next(iter(channels.values()))
@@ -111,13 +112,13 @@ class _Worker:
 
             preview_png(image, found, f"{target}.png")
         result = found.to_json(case.name)
-        write_text(f"{target}.json", json.dumps(result, indent=1) + "\n")
+        write_json(f"{target}.json", result)
         return result
 
     def _apply(self, channels: Mapping[str, Volume]) -> tuple[Localization, Volume | None]:
         given = channels["image"] if list(channels) == ["image"] else channels
         anchor, jobs = self.anchor or None, self.arguments.jobs
-        if getattr(self.arguments, "segment", False):
+        if self.arguments.segment:
             found, labels = self.localizer.apply(given, anchor=anchor, n_jobs=jobs)
             return found, labels
         return self.localizer.localize(given, anchor=anchor, n_jobs=jobs), None

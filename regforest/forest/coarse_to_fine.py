@@ -62,13 +62,12 @@ def predict_coarse_to_fine(
     """
     if not 0 <= background < forest.n_outputs:
         raise DataError(f"expected a background among the outputs 0..{forest.n_outputs - 1}, got {background}")
-    coarse = predict_volume(forest, boxes, volumes, spacing_mm, stride=stride, n_jobs=n_jobs)
+    integral = boxes.compile(spacing_mm).integrate(volumes)
+    coarse = predict_volume(forest, boxes, integral, spacing_mm, stride=stride, n_jobs=n_jobs)
     # a body may lie between coarse voxels: their neighbours count as uncertain too
     uncertain = ndimage.binary_dilation(coarse[background] < certain, np.ones((3, 3, 3)))
-    shape = volumes[0].shape
-    out = _blocks(coarse, shape, stride)
-    index = np.argwhere(_blocks(uncertain[None], shape, stride)[0])
-    integral = boxes.compile(spacing_mm).integrate(volumes)
+    out = _blocks(coarse, integral.shape_zyx, stride)
+    index = np.argwhere(_blocks(uncertain[None], integral.shape_zyx, stride)[0])
     batches = np.array_split(index, max(effective_n_jobs(n_jobs), len(index) // _BATCH_VOXELS))
 
     def refine(batch: NDArray[np.int64]) -> None:

@@ -20,7 +20,7 @@ __all__ = ["predict_points", "predict_volume"]
 def predict_volume(
     forest: Forest,
     boxes: BoxFeatures,
-    volumes: Sequence[NDArray[np.int16]],
+    volumes: Sequence[NDArray[np.int16]] | IntegralVolume,
     spacing_mm: ArrayLike,
     *,
     stride: int = 1,
@@ -36,8 +36,9 @@ def predict_volume(
         Trained on the features of `boxes`.
     boxes : BoxFeatures
         The pool, in millimetres.
-    volumes : sequence of ndarray of int16, shape (z, y, x)
-        The channels, on one grid.
+    volumes : sequence of ndarray of int16, shape (z, y, x), or IntegralVolume
+        The channels, on one grid; a table that was built by ``boxes.compile(spacing_mm).integrate(volumes)`` may
+        stand in for them.
     spacing_mm : float or array_like, shape (3,)
         Spacing along x, y, z.
     stride : int
@@ -65,7 +66,7 @@ def predict_volume(
     if stride < 1:
         raise DataError(f"expected a stride of at least 1, got {stride}")
     compiled = pool.compile(spacing_mm)
-    integral = compiled.integrate(volumes)
+    integral = volumes if isinstance(volumes, IntegralVolume) else compiled.integrate(volumes)
     table, trees, depth = compiled.box_table(integral), pruned.trees, pruned.depth
     planes, lines, columns = (np.arange(0, n, stride) for n in integral.shape_zyx)
     out = np.empty((pruned.n_outputs, planes.size, lines.size, columns.size), np.float32)
@@ -95,8 +96,7 @@ def predict_points(
     Parameters
     ----------
     forest, boxes, volumes, spacing_mm
-        As for `predict_volume`; a table that was built by ``boxes.compile(spacing_mm).integrate(volumes)`` may
-        stand in for the volumes.
+        As for `predict_volume`.
     index_zyx : array_like of int, shape (N, 3)
         Voxel indices inside the image.
 

@@ -44,9 +44,15 @@ class CompiledBoxes:
         z, y, x = np.maximum(reach, 0)
         return int(z), int(y), int(x)
 
-    def integrate(self, volumes: Sequence[NDArray[np.int16]]) -> IntegralVolume:
-        """Build the table that these boxes need."""
-        integral = IntegralVolume.build(volumes, self.padding_zyx)
+    def integrate(
+        self,
+        volumes: Sequence[NDArray[np.int16]],
+        *,
+        planes: tuple[int, int] | None = None,
+        n_jobs: int | None = 1,
+    ) -> IntegralVolume:
+        """Build the table that these boxes need; see `IntegralVolume.build`."""
+        integral = IntegralVolume.build(volumes, self.padding_zyx, planes=planes, n_jobs=n_jobs)
         self._check(integral)
         return integral
 
@@ -54,10 +60,10 @@ class CompiledBoxes:
         """Return what the kernels read: the flat table, and the corners of all boxes as flat offsets."""
         self._check(integral)
         bounds = np.stack([self.low_zyx, self.high_zyx], axis=2)  # F, box, low or high, zyx
-        corners = bounds[:, :, _CORNERS, np.arange(3)] @ integral.strides_zyx
-        start = np.maximum(self.channels, 0).astype(np.int64) * integral.table[0].size
-        flat = np.ascontiguousarray((corners + start[..., None]).reshape(-1, 16).astype(np.int32))
-        return BoxTable(integral.table.reshape(-1), flat, self.scales)
+        corners = bounds[:, :, _CORNERS, np.arange(3)]
+        channel = np.maximum(self.channels, 0).astype(np.int64)[..., None]
+        offsets = integral.flat_offset(corners, channel).reshape(-1, 16)
+        return BoxTable(integral.flat, np.ascontiguousarray(offsets.astype(np.int32)), self.scales)
 
     def evaluate(self, integral: IntegralVolume, index_zyx: ArrayLike) -> NDArray[np.float32]:
         """Compute all features at voxel indices (N, 3), shape (N, F); see `BoxFeatures.evaluate`."""
@@ -69,12 +75,12 @@ class CompiledBoxes:
     def evaluate_dense(self, integral: IntegralVolume) -> NDArray[np.float32]:
         """Compute all features at all voxels, shape (F, z, y, x)."""
         out = np.empty((len(self.scales), *integral.shape_zyx), np.float32)
-        stride_z, stride_y, _ = integral.strides_zyx
-        dense(self.box_table(integral), int(integral.flat_index(np.zeros(3, np.int64))), stride_z, stride_y, out)
+        step_z, step_y = (int(integral.flat_index(np.array(step))) for step in ((1, 0, 0), (0, 1, 0)))
+        dense(self.box_table(integral), step_z, step_y, out)
         return out
 
     def _check(self, integral: IntegralVolume) -> None:
-        needed, given = int(self.channels.max()) + 1, len(integral.table)
+        needed, given = int(self.channels.max()) + 1, integral.channels
         if given < needed:
             raise DataError(f"the features read {needed} channels, got {given}")
         if any(have < need for have, need in zip(integral.padding_zyx, self.padding_zyx, strict=True)):

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from joblib import Parallel, delayed, effective_n_jobs
 from numpy.typing import ArrayLike, NDArray
 
 from regforest.errors import DataError
-from regforest.features._kernels import integrate
+from regforest.features._kernels import integrate, regroup_columns
+from regforest.features._lanes import LANES
 
 __all__ = ["IntegralVolume", "Quantisation", "quantise"]
 
@@ -131,11 +134,15 @@ class IntegralVolume:
 
     Attributes
     ----------
-    table : ndarray of int32, shape (channels, z + 2 pad_z + 1, y + 2 pad_y + 1, x + 2 pad_x + 1)
+    flat : ndarray of int32, shape (N + LANES,)
+        The tables one behind the other, and a few spare numbers that vectors may read beyond their end.
+    channels : int
     shape_zyx : tuple of int
-        Shape of the image.
+        Shape of the image, or of the planes of it that the tables are made for.
     padding_zyx : tuple of int
         Voxels added at either end of each axis, with the value at the border.
+    step_x : int
+        1, or the step of `every`.
 
     Examples
     --------
@@ -143,13 +150,20 @@ class IntegralVolume:
     np.int32(24)
     """
 
-    table: NDArray[np.int32]
+    flat: NDArray[np.int32]
+    channels: int
     shape_zyx: tuple[int, int, int]
     padding_zyx: tuple[int, int, int]
+    step_x: int = 1
 
     @classmethod
     def build(
-        cls, volumes: NDArray[np.int16] | Sequence[NDArray[np.int16]], padding_zyx: Sequence[int] = (0, 0, 0)
+        cls,
+        volumes: NDArray[np.int16] | Sequence[NDArray[np.int16]],
+        padding_zyx: Sequence[int] = (0, 0, 0),
+        *,
+        planes: tuple[int, int] | None = None,
+        n_jobs: int | None = 1,
     ) -> IntegralVolume:
         """Integrate in one pass over the image; the padding is never stored by itself.
 
@@ -159,32 +173,86 @@ class IntegralVolume:
             One channel, or several of one shape.
         padding_zyx : sequence of int
             How far boxes reach beyond the image.
+        planes : (int, int), optional
+            Make tables for the voxels of planes ``planes[0] <= z < planes[1]`` alone; all by default. Boxes around
+            them see what they see in the table of the whole image.
+        n_jobs : int or None
+            Threads; the table does not depend on it.
 
         Raises
         ------
         DataError
-            If a channel is not a three-dimensional array of int16, shapes differ, or the table would hold more than
-            2**31 numbers.
+            If a channel is not a three-dimensional array of int16, shapes differ, planes are not of the image, or
+            the table would hold more than 2**31 numbers.
         """
         channels = [volumes] if isinstance(volumes, np.ndarray) and volumes.ndim == 3 else list(volumes)
         found = [(channel.shape, str(channel.dtype)) for channel in channels]
         if not found or len(set(found)) > 1 or len(found[0][0]) != 3 or found[0][1] != "int16" or 0 in found[0][0]:
             raise DataError(f"expected int16 channels of one shape (z, y, x), got {found}; see quantise()")
-        shape = channels[0].shape
-        pad_z, pad_y, pad_x = padding = (int(padding_zyx[0]), int(padding_zyx[1]), int(padding_zyx[2]))
-        padded = [n + 2 * p + 1 for n, p in zip(shape, padding, strict=True)]
-        if len(channels) * np.prod(padded, dtype=np.float64) > _MAX_TABLE_VALUES:
+        size_z, size_y, size_x = channels[0].shape
+        start, stop = planes or (0, size_z)
+        if not 0 <= start < stop <= size_z:
+            raise DataError(f"expected planes within 0..{size_z}, got {start} to {stop}")
+        padding = (int(padding_zyx[0]), int(padding_zyx[1]), int(padding_zyx[2]))
+        shape = (stop - start, size_y, size_x)
+        if len(channels) * np.prod(_padded(shape, padding), dtype=np.float64) > _MAX_TABLE_VALUES:
             raise DataError(f"an image of shape {shape} padded by {padding} voxels is too large; use a coarser grid")
-        table = np.empty((len(channels), *padded), np.int32)
-        for channel, target in zip(channels, table, strict=True):
-            integrate(np.ascontiguousarray(channel), pad_z, pad_y, pad_x, target)
-        return cls(table, (shape[0], shape[1], shape[2]), padding)
-
-    def flat_index(self, index_zyx: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
-        """Positions in the flat table of voxel indices (..., 3): where a box's low corner at offset 0 is read."""
-        return np.asarray((np.asarray(index_zyx, np.int64) + self.padding_zyx) @ self.strides_zyx)
+        flat = np.empty(len(channels) * int(np.prod(_padded(shape, padding))) + LANES, np.int32)
+        flat[-LANES:] = 0
+        integral = cls(flat, len(channels), shape, padding)
+        bounds = np.linspace(0, integral.table.shape[2], effective_n_jobs(n_jobs) + 1).astype(int)
+        Parallel(n_jobs, prefer="threads")(
+            delayed(integrate)(np.ascontiguousarray(channel), padding, start, low, high, target)
+            for channel, target in zip(channels, integral.table, strict=True)
+            for low, high in itertools.pairwise(bounds)
+            if low < high
+        )
+        return integral
 
     @property
-    def strides_zyx(self) -> NDArray[np.int64]:
-        """Step in the flat table from a voxel to the next along z, y and x."""
-        return np.array([self.table.shape[2] * self.table.shape[3], self.table.shape[3], 1], np.int64)
+    def table(self) -> NDArray[np.int32]:
+        """The tables, shape (channels, z + 2 pad_z + 1, y + 2 pad_y + 1, x + 2 pad_x + 1); of step 1 alone."""
+        return self.flat[:-LANES].reshape(self.channels, *_padded(self.shape_zyx, self.padding_zyx))
+
+    def every(self, step: int) -> IntegralVolume:
+        """Reorder the numbers for work on every `step`-th voxel along x: what follows each other is side by side.
+
+        The features of these voxels are the same, bit for bit.
+        """
+        if step == 1:
+            return self
+        table = self.table
+        columns = -(-table.shape[3] // step)
+        flat = np.zeros(table[..., 0].size * step * columns + LANES, np.int32)
+        regroup_columns(
+            table.reshape(-1, *table.shape[2:]), step, flat[:-LANES].reshape(-1, table.shape[2], step, columns)
+        )
+        return IntegralVolume(flat, self.channels, self.shape_zyx, self.padding_zyx, step)
+
+    @property
+    def _strides(self) -> tuple[int, int, int, int]:
+        """Steps in the flat table from one channel, plane, row and phase to the next."""
+        planes, rows, columns = _padded(self.shape_zyx, self.padding_zyx)
+        phase = -(-columns // self.step_x)
+        row = phase * self.step_x
+        return planes * rows * row, rows * row, row, phase
+
+    def flat_index(self, index_zyx: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+        """Positions of voxels (..., 3) in the flat table, to which the offsets of corners are added.
+
+        With a step, x must be a multiple of it.
+        """
+        _, plane, row, _ = self._strides
+        z, y, x = np.moveaxis(np.asarray(index_zyx, np.int64), -1, 0)
+        return np.asarray(z * plane + y * row + x // self.step_x)
+
+    def flat_offset(self, corner_zyx: NDArray[np.int64], channel: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+        """Offsets in the flat table of corners (..., 3) given in voxels from a voxel, in a channel (...)."""
+        table, plane, row, phase = self._strides
+        z, y, x = np.moveaxis(corner_zyx + self.padding_zyx, -1, 0)
+        return np.asarray(channel * table + z * plane + y * row + x % self.step_x * phase + x // self.step_x)
+
+
+def _padded(shape_zyx: Sequence[int], padding_zyx: Sequence[int]) -> tuple[int, int, int]:
+    z, y, x = (n + 2 * p + 1 for n, p in zip(shape_zyx, padding_zyx, strict=True))
+    return z, y, x

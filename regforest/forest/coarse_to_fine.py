@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
 
 import numpy as np
-from joblib import Parallel, delayed, effective_n_jobs
+from joblib import Parallel, delayed
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from regforest.errors import DataError
 from regforest.features import BoxFeatures
-from regforest.forest.dense import predict_points, predict_volume
+from regforest.forest._descent import spread_blocks
 from regforest.forest.forest import Forest
+from regforest.forest.slabs import SlabPrediction, VoxelForest
 
 __all__ = ["predict_coarse_to_fine"]
-
-_BATCH_VOXELS = 50_000
-
-Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 def predict_coarse_to_fine(
@@ -62,25 +58,19 @@ def predict_coarse_to_fine(
     """
     if not 0 <= background < forest.n_outputs:
         raise DataError(f"expected a background among the outputs 0..{forest.n_outputs - 1}, got {background}")
-    integral = boxes.compile(spacing_mm).integrate(volumes)
-    coarse = predict_volume(forest, boxes, integral, spacing_mm, stride=stride, n_jobs=n_jobs)
+    ready = VoxelForest.compile(forest, boxes, spacing_mm)
+    integral = ready.boxes.integrate(volumes, n_jobs=n_jobs)
+    coarse_work = SlabPrediction(ready, integral, stride, n_jobs)
+    coarse = np.empty((ready.n_outputs, *coarse_work.shape_zyx), np.float32)
+    coarse_work.fill(slice(0, coarse.shape[1]), maps=coarse)
     # a body may lie between coarse voxels: their neighbours count as uncertain too
     uncertain = ndimage.binary_dilation(coarse[background] < certain, np.ones((3, 3, 3)))
-    out = _blocks(coarse, integral.shape_zyx, stride)
-    index = np.argwhere(_blocks(uncertain[None], integral.shape_zyx, stride)[0])
-    batches = np.array_split(index, max(effective_n_jobs(n_jobs), len(index) // _BATCH_VOXELS))
-
-    def refine(batch: NDArray[np.int64]) -> None:
-        z, y, x = batch.T
-        out[:, z, y, x] = predict_points(forest, boxes, integral, spacing_mm, batch).T
-
-    Parallel(n_jobs, prefer="threads")(delayed(refine)(batch) for batch in batches if len(batch))
+    out = np.empty((ready.n_outputs, *integral.shape_zyx), np.float32)
+    Parallel(n_jobs, prefer="threads")(
+        delayed(spread_blocks)(coarse, stride, plane, out) for plane in range(out.shape[1])
+    )
+    z, y, x = (np.arange(n) // stride for n in integral.shape_zyx)
+    wanted = uncertain[np.ix_(z, y, x)]
+    wanted[::stride, ::stride, ::stride] = False  # known already
+    SlabPrediction(ready, integral, 1, n_jobs).fill(slice(0, out.shape[1]), maps=out, wanted=wanted)
     return out
-
-
-def _blocks(coarse: NDArray[Scalar], shape_zyx: Sequence[int], stride: int) -> NDArray[Scalar]:
-    """Spread each coarse voxel over its block of the fine grid."""
-    fine = coarse
-    for axis, count in enumerate(shape_zyx, start=1):
-        fine = np.take(fine, np.arange(count) // stride, axis=axis)
-    return fine

@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
-from joblib import Parallel, delayed
 from numpy.typing import ArrayLike, NDArray
 
-from regforest.errors import DataError
 from regforest.features import BoxFeatures, IntegralVolume
 from regforest.features.compiled import block_order, check_index
-from regforest.forest._kernels import predict_voxels
+from regforest.forest import _kernels
 from regforest.forest.forest import Forest
+from regforest.forest.slabs import Channels, Progress, SlabPrediction, VoxelForest
 
-__all__ = ["predict_points", "predict_volume"]
+__all__ = ["predict_labels", "predict_points", "predict_slabs", "predict_volume"]
 
 
 def predict_volume(
     forest: Forest,
     boxes: BoxFeatures,
-    volumes: Sequence[NDArray[np.int16]] | IntegralVolume,
+    volumes: Channels,
     spacing_mm: ArrayLike,
     *,
     stride: int = 1,
     outputs: Sequence[int] | None = None,
+    max_memory_mb: float | None = None,
     n_jobs: int | None = 1,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> NDArray[np.float32]:
     """Predict at every voxel, or at every `stride`-th along each axis.
 
@@ -45,6 +46,9 @@ def predict_volume(
         Voxels 0, stride, 2 stride ... are predicted along each axis.
     outputs : sequence of int, optional
         Outputs (classes or targets) to return; all by default.
+    max_memory_mb : float, optional
+        Bound for the memory that the work takes beside the volumes and the result: the image is integrated and
+        predicted slab by slab. No bound by default.
     n_jobs : int or None
         Threads, as joblib counts them; the result does not depend on it.
     progress : callable, optional
@@ -58,36 +62,113 @@ def predict_volume(
     Raises
     ------
     DataError
-        If the pool does not fit the forest or the channels, or the stride is not positive.
+        If the pool does not fit the forest or the channels, the stride is not positive, or the work does not fit
+        into the memory.
+
+    Examples
+    --------
+    >>> from regforest import ForestClassifier
+    >>> image = np.arange(512, dtype=np.int16).reshape(8, 8, 8)
+    >>> pool = BoxFeatures.random(9, seed=0, max_offset_mm=3, size_range_mm=(1, 4))
+    >>> index = np.argwhere(image >= 0)
+    >>> model = ForestClassifier(4, random_state=0).fit(pool.evaluate([image], 1.0, index), index[:, 0] > 3)
+    >>> predict_volume(model.forest_, pool, [image], 1.0, stride=2).shape
+    (2, 4, 4, 4)
     """
-    pruned, pool = _only_used_features(forest, boxes)
-    if outputs is not None:
-        pruned = _only_outputs(pruned, outputs)
-    if stride < 1:
-        raise DataError(f"expected a stride of at least 1, got {stride}")
-    compiled = pool.compile(spacing_mm)
-    integral = volumes if isinstance(volumes, IntegralVolume) else compiled.integrate(volumes)
-    table, trees, depth = compiled.box_table(integral), pruned.trees, pruned.depth
-    planes, lines, columns = (np.arange(0, n, stride) for n in integral.shape_zyx)
-    out = np.empty((pruned.n_outputs, planes.size, lines.size, columns.size), np.float32)
+    work = SlabPrediction(VoxelForest.compile(forest, boxes, spacing_mm, outputs), volumes, stride, n_jobs, progress)
+    maps = np.empty((work.forest.n_outputs, *work.shape_zyx), np.float32)
+    for planes in work.slabs(max_memory_mb):
+        work.fill(planes, maps=maps)
+    return maps
 
-    def predict(plane: int) -> None:
-        index = np.stack(np.meshgrid(planes[plane], lines, columns, indexing="ij"), axis=-1).reshape(-1, 3)
-        found = np.empty((len(index), pruned.n_outputs), np.float32)
-        predict_voxels(table, trees, integral.flat_index(index), depth, found)
-        out[:, plane] = found.T.reshape(out[:, plane].shape)
 
-    tasks = (delayed(predict)(plane) for plane in range(planes.size))
-    for done, _ in enumerate(Parallel(n_jobs, prefer="threads", return_as="generator")(tasks), start=1):
-        if progress is not None:
-            progress(done, planes.size)
-    return out
+class Labels(NamedTuple):
+    """Most probable class of each voxel.
+
+    Attributes
+    ----------
+    label : ndarray of int16, shape (z, y, x)
+        Number of the output; the lowest where several are equal.
+    probability : ndarray of float32, shape (z, y, x)
+        Its value.
+    """
+
+    label: NDArray[np.int16]
+    probability: NDArray[np.float32]
+
+
+def predict_labels(
+    forest: Forest,
+    boxes: BoxFeatures,
+    volumes: Channels,
+    spacing_mm: ArrayLike,
+    *,
+    stride: int = 1,
+    max_memory_mb: float | None = None,
+    n_jobs: int | None = 1,
+    progress: Progress | None = None,
+) -> Labels:
+    """Predict the most probable class and its probability, without the memory for all the others.
+
+    Parameters and errors as for `predict_volume`.
+
+    Returns
+    -------
+    Labels
+        ``label`` equals ``predict_volume(...).argmax(axis=0)``, and ``probability`` the maximum.
+
+    Examples
+    --------
+    >>> from regforest import ForestClassifier
+    >>> image = np.arange(512, dtype=np.int16).reshape(8, 8, 8)
+    >>> pool = BoxFeatures.random(9, seed=0, max_offset_mm=3, size_range_mm=(1, 4))
+    >>> index = np.argwhere(image >= 0)
+    >>> model = ForestClassifier(4, random_state=0).fit(pool.evaluate([image], 1.0, index), index[:, 0] > 3)
+    >>> predict_labels(model.forest_, pool, [image], 1.0).label[:, 4, 4]
+    array([0, 0, 0, 0, 1, 1, 1, 1], dtype=int16)
+    """
+    work = SlabPrediction(VoxelForest.compile(forest, boxes, spacing_mm), volumes, stride, n_jobs, progress)
+    found = Labels(np.empty(work.shape_zyx, np.int16), np.empty(work.shape_zyx, np.float32))
+    for planes in work.slabs(max_memory_mb):
+        work.fill(planes, labels=found.label, best=found.probability)
+    return found
+
+
+def predict_slabs(
+    forest: Forest,
+    boxes: BoxFeatures,
+    volumes: Channels,
+    spacing_mm: ArrayLike,
+    *,
+    max_memory_mb: float,
+    stride: int = 1,
+    outputs: Sequence[int] | None = None,
+    n_jobs: int | None = 1,
+    progress: Progress | None = None,
+) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+    """Predict slab by slab, for volumes whose full answer does not fit into memory.
+
+    Parameters and errors as for `predict_volume`; here `max_memory_mb` bounds the result's slab too.
+
+    Yields
+    ------
+    planes : slice
+        Planes of the (strided) volume, one slab behind the other.
+    maps : ndarray of float32, shape (n_outputs, planes, y, x)
+        Equal to ``predict_volume(...)[:, planes]``, bit for bit.
+    """
+    work = SlabPrediction(VoxelForest.compile(forest, boxes, spacing_mm, outputs), volumes, stride, n_jobs, progress)
+    _, rows, columns = work.shape_zyx
+    for planes in work.slabs(max_memory_mb, result_values=work.forest.n_outputs * rows * columns):
+        maps = np.empty((work.forest.n_outputs, planes.stop - planes.start, rows, columns), np.float32)
+        work.fill(planes, maps=maps, first_plane=0)
+        yield planes, maps
 
 
 def predict_points(
     forest: Forest,
     boxes: BoxFeatures,
-    volumes: Sequence[NDArray[np.int16]] | IntegralVolume,
+    volumes: Channels,
     spacing_mm: ArrayLike,
     index_zyx: ArrayLike,
 ) -> NDArray[np.float32]:
@@ -109,35 +190,12 @@ def predict_points(
     DataError
         If the pool does not fit the forest or the channels, or an index lies outside.
     """
-    pruned, pool = _only_used_features(forest, boxes)
-    compiled = pool.compile(spacing_mm)
-    integral = volumes if isinstance(volumes, IntegralVolume) else compiled.integrate(volumes)
+    ready = VoxelForest.compile(forest, boxes, spacing_mm)
+    integral = volumes if isinstance(volumes, IntegralVolume) else ready.boxes.integrate(volumes)
     index = check_index(index_zyx, integral.shape_zyx)
     order = block_order(index)
-    found = np.empty((len(index), pruned.n_outputs), np.float32)
-    predict_voxels(
-        compiled.box_table(integral), pruned.trees, integral.flat_index(index)[order], pruned.depth, found
-    )  # fmt: skip
+    found = np.empty((len(index), ready.n_outputs), np.float32)
+    _kernels.predict_points(ready.boxes.box_table(integral), ready.trees, integral.flat_index(index)[order], found)
     out = np.empty_like(found)
     out[order] = found
     return out
-
-
-def _only_used_features(forest: Forest, boxes: BoxFeatures) -> tuple[Forest, BoxFeatures]:
-    """Drop features that no node asks for: less padding, and corner offsets that stay in the cache."""
-    if forest.n_features != len(boxes):
-        raise DataError(f"the forest was trained on {forest.n_features} features, the pool has {len(boxes)}")
-    used = forest.used_features
-    if used.size == 0:
-        return forest, boxes
-    number = np.full(forest.n_features + 1, -1, np.int32)  # the last entry is for the -1 of leaves
-    number[used] = np.arange(used.size, dtype=np.int32)
-    arrays = forest.to_arrays() | {"feature": number[forest.feature], "n_features": np.array(used.size)}
-    return Forest.from_arrays(arrays), boxes.subset(used)
-
-
-def _only_outputs(forest: Forest, outputs: Sequence[int]) -> Forest:
-    chosen = np.asarray(outputs, np.int64)
-    if chosen.ndim != 1 or chosen.size == 0 or (chosen < 0).any() or (chosen >= forest.n_outputs).any():
-        raise DataError(f"expected outputs among 0..{forest.n_outputs - 1}, got {outputs}")
-    return Forest.from_arrays(forest.to_arrays() | {"values": np.ascontiguousarray(forest.values[:, chosen])})

@@ -1,0 +1,112 @@
+"""Sixteen voxels of a row at once, and sets of up to 64 voxels as the bits of a number.
+
+The compiler turns a loop over sixteen voxels into single steps long before it could make vector instructions of it.
+So `lanes_at_most` is written in the compiler's own terms: vectors of sixteen numbers, which it maps to whatever the
+machine has. The plain functions are what runs, and what is tested, where compilation is switched off.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic, overload
+from numpy.typing import NDArray
+
+LANES = 16
+"""Voxels compared at once. A table needs as many spare numbers behind it: lanes beyond a row are read, not used."""
+
+_WORD, _LANE = ir.IntType(64), ir.IntType(32)
+_INTS, _FLOATS = ir.VectorType(ir.IntType(32), LANES), ir.VectorType(ir.FloatType(), LANES)
+
+
+def lowest_bit(word: int) -> int:
+    """Position of the lowest bit that is set; the word is not 0."""
+    return (int(word) & -int(word)).bit_length() - 1
+
+
+def lanes_at_most(
+    table: NDArray[np.int32],
+    corners: NDArray[np.int32],
+    scales: NDArray[np.float32],
+    position: int,
+    feature: int,
+    threshold: float,
+) -> int:
+    """Bit i: whether a feature of voxel i of the sixteen from a flat position on is at most the threshold.
+
+    The features are those of `feature_at`, bit for bit.
+    """
+    c = [table[p : p + LANES].astype(np.int64) for p in position + corners[feature].astype(np.int64)]
+    first, second = (
+        (c[b + 7] - c[b + 6]) - (c[b + 5] - c[b + 4]) - (c[b + 3] - c[b + 2]) + (c[b + 1] - c[b]) for b in (0, 8)
+    )
+    values = first.astype(np.int32).astype(np.float32) * scales[feature, 0]
+    if scales[feature, 1] != 0:
+        values -= second.astype(np.int32).astype(np.float32) * scales[feature, 1]
+    return sum(1 << i for i in range(LANES) if values[i] <= threshold)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _lowest_bit(context: Any, word: Any) -> Any:
+    return types.uint64(types.uint64), lambda _, builder, __, arguments: builder.cttz(arguments[0], ir.IntType(1)(1))
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _lanes_at_most(
+    context: Any, table: Any, corners: Any, scales: Any, position: Any, feature: Any, threshold: Any
+) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        table, corners, scales = (
+            context.make_array(kind)(context, builder, array).data
+            for kind, array in zip(signature.args[:3], arguments[:3], strict=True)
+        )
+        position, feature, threshold = arguments[3:]
+        here = builder.gep(table, [position])
+        corners = builder.gep(corners, [builder.mul(feature, _WORD(16))])
+        scales = builder.gep(scales, [builder.mul(feature, _WORD(2))])
+        second_scale = builder.load(builder.gep(scales, [_WORD(1)]))
+        first = _scaled_sums(builder, here, corners, 0, builder.load(scales))
+        start = builder.basic_block
+        with builder.if_then(builder.fcmp_unordered("!=", second_scale, ir.FloatType()(0.0))):
+            both = builder.fsub(first, _scaled_sums(builder, here, corners, 8, second_scale))
+            branch = builder.basic_block
+        values = builder.phi(_FLOATS)
+        values.add_incoming(first, start)
+        values.add_incoming(both, branch)
+        goes_left = builder.fcmp_ordered("<=", values, _in_all_lanes(builder, threshold))
+        return builder.zext(builder.bitcast(goes_left, ir.IntType(LANES)), _WORD)
+
+    arguments = (table, corners, scales, types.int64, types.int64, types.float32)
+    return types.uint64(*arguments), generate
+
+
+def _scaled_sums(builder: Any, here: Any, corners: Any, first: int, scale: Any) -> Any:
+    """Emit the sums of one box in all lanes, times its scale; corners in the order of `BoxTable`."""
+    c = []
+    for k in range(first, first + 8):
+        offset = builder.sext(builder.load(builder.gep(corners, [_WORD(k)])), _WORD)
+        lanes = builder.load(builder.bitcast(builder.gep(here, [offset]), _INTS.as_pointer()))
+        lanes.align = 4  # of the table's numbers: a vector may begin anywhere
+        c.append(lanes)
+    far = builder.sub(builder.sub(c[7], c[6]), builder.sub(c[5], c[4]))
+    near = builder.sub(builder.sub(c[3], c[2]), builder.sub(c[1], c[0]))
+    return builder.fmul(builder.sitofp(builder.sub(far, near), _FLOATS), _in_all_lanes(builder, scale))
+
+
+def _in_all_lanes(builder: Any, number: Any) -> Any:
+    single = builder.insert_element(ir.Constant(_FLOATS, ir.Undefined), number, _LANE(0))
+    return builder.shuffle_vector(single, ir.Constant(_FLOATS, ir.Undefined), ir.Constant(_INTS, [0] * LANES))
+
+
+# the compiler compares the signatures of both functions, annotations included: lambdas have none
+overload(lowest_bit, inline="always")(lambda word: lambda word: _lowest_bit(word))
+overload(lanes_at_most, inline="always")(
+    lambda table, corners, scales, position, feature, threshold: (
+        lambda table, corners, scales, position, feature, threshold: _lanes_at_most(
+            table, corners, scales, position, feature, threshold
+        )
+    )
+)

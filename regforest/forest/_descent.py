@@ -1,0 +1,218 @@
+"""Compiled kernels of prediction over a volume: bricks of voxels that go down each tree together.
+
+A brick is a set of words. A word is up to 64 voxels that follow each other along x; a 64-bit number says which of them
+take part. At a node each word is split by two bit operations into what goes left and what goes right. A feature is
+computed for sixteen voxels at once if any of them is there: that costs little more than computing it for one.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regforest._jit import kernel
+from regforest.features._kernels import BoxTable
+from regforest.features._lanes import LANES, lanes_at_most, lowest_bit
+from regforest.forest._kernels import Trees
+
+WORD = 64
+BRICK_Z, BRICK_Y = 8, 8  # words of a brick; features read the same part of the table for all of them
+_BRICK = BRICK_Z * BRICK_Y
+
+
+class Lattice(NamedTuple):
+    """The voxels to predict, and what to write.
+
+    `rows`, `columns`: of a plane. `step_z`, `step_y`: flat steps in the table from a voxel to the next; along x it is
+    1. `first_plane`: where the table's first plane stands in the arrays. `wanted` (z, y, x) bool: the voxels to look
+    at; of size 0 for all. `maps` (output, z, y, x) float32: mean leaf values; of size 0 if not asked for. `labels`
+    (z, y, x) int16 and `best` float32: the largest output and its value; of size 0 if not asked for.
+    """
+
+    rows: int
+    columns: int
+    step_z: int
+    step_y: int
+    first_plane: int
+    wanted: NDArray[np.bool_]
+    maps: NDArray[np.float32]
+    labels: NDArray[np.int16]
+    best: NDArray[np.float32]
+
+
+class Brick(NamedTuple):
+    """The words of a brick.
+
+    `place` (words, 3) int64: z, y, x of the first voxel in the arrays. `start` int64: its flat position. `voxels`
+    uint64: bit i for the voxel at x + i.
+    """
+
+    place: NDArray[np.int64]
+    start: NDArray[np.int64]
+    voxels: NDArray[np.uint64]
+
+
+class Groups(NamedTuple):
+    """Stack of groups of voxels on their way down a tree.
+
+    `word` int32 and `voxels` uint64: the groups' words behind each other. `waiting` (depth + 2, 3) int64: node, and
+    first and last-but-one word, of the groups that wait.
+    """
+
+    word: NDArray[np.int32]
+    voxels: NDArray[np.uint64]
+    waiting: NDArray[np.int64]
+
+
+def work_bytes(depth: int, outputs: int) -> int:
+    """Memory that one call of `predict_planes` takes for itself."""
+    return _BRICK * (WORD * outputs * 4 + (depth + 3) * 12 + 40)
+
+
+@kernel
+def predict_planes(
+    boxes: BoxTable, trees: Trees, depth: int, lattice: Lattice, plane_start: int, plane_stop: int
+) -> None:
+    """Predict the wanted voxels of some planes of a lattice; `depth` is that of the trees."""
+    brick = Brick(np.empty((_BRICK, 3), np.int64), np.empty(_BRICK, np.int64), np.empty(_BRICK, np.uint64))
+    space = _BRICK * (depth + 3)
+    groups = Groups(np.empty(space, np.int32), np.empty(space, np.uint64), np.empty((depth + 2, 3), np.int64))
+    sums = np.empty((_BRICK * WORD, trees.values.shape[1]), np.float32)
+    for z in range(plane_start, plane_stop, BRICK_Z):
+        for y in range(0, lattice.rows, BRICK_Y):
+            for x in range(0, lattice.columns, WORD):
+                words = fill_brick(lattice, z, min(z + BRICK_Z, plane_stop), y, x, brick)
+                sums[: words * WORD] = 0
+                for root in trees.roots:
+                    descend(boxes, trees, root, brick, words, groups, sums)
+                write_brick(lattice, brick, words, sums, np.float32(1 / trees.roots.size))
+
+
+@kernel
+def fill_brick(lattice: Lattice, z_start: int, z_stop: int, y_start: int, x: int, brick: Brick) -> int:
+    """Collect the words of a brick that hold a wanted voxel; return their number."""
+    words, lanes = 0, min(WORD, lattice.columns - x)
+    for z in range(z_start, z_stop):
+        for y in range(y_start, min(y_start + BRICK_Y, lattice.rows)):
+            voxels = np.uint64(0)
+            for lane in range(lanes):
+                if lattice.wanted.size == 0 or lattice.wanted[lattice.first_plane + z, y, x + lane]:
+                    voxels |= np.uint64(1) << np.uint64(lane)
+            brick.place[words, 0], brick.place[words, 1], brick.place[words, 2] = lattice.first_plane + z, y, x
+            brick.start[words] = z * lattice.step_z + y * lattice.step_y + x
+            brick.voxels[words] = voxels
+            words += voxels != 0
+    return words
+
+
+@kernel
+def descend(
+    boxes: BoxTable,
+    trees: Trees,
+    root: int,
+    brick: Brick,
+    words: int,
+    groups: Groups,
+    sums: NDArray[np.float32],
+) -> None:
+    """Add the leaf values of one tree to sums[word of the brick x voxel, output]."""
+    table, corners, scales = boxes.table, boxes.corners, boxes.scales
+    nodes, values, word, voxels, waiting = trees.nodes, trees.values, groups.word, groups.voxels, groups.waiting
+    first_position = brick.start
+    for i in range(words):
+        word[i] = i
+        voxels[i] = brick.voxels[i]
+    waiting[0, 0], waiting[0, 1], waiting[0, 2] = root, 0, words
+    groups_left = min(words, 1)
+    while groups_left > 0:
+        groups_left -= 1
+        node, start, stop = waiting[groups_left, 0], waiting[groups_left, 1], waiting[groups_left, 2]
+        feature, threshold = nodes[node]["feature"], nodes[node]["threshold"]
+        while feature >= 0:
+            left, right = start, stop  # words on the left are written over the group's, those on the right behind it
+            for i in range(start, stop):
+                w, here = word[np.uint64(i)], voxels[np.uint64(i)]
+                goes_left = split_word(table, corners, scales, first_position[np.uint64(w)], feature, threshold, here)
+                word[np.uint64(left)], voxels[np.uint64(left)] = w, goes_left
+                left += goes_left != 0
+                word[np.uint64(right)], voxels[np.uint64(right)] = w, here & ~goes_left
+                right += here != goes_left
+            if left > start and right > stop:
+                waiting[groups_left, 0], waiting[groups_left, 1] = nodes[node]["left"], start
+                waiting[groups_left, 2] = left
+                groups_left += 1
+            node = nodes[node]["right"] if right > stop else nodes[node]["left"]
+            if right > stop:
+                for i in range(right - stop):
+                    word[left + i], voxels[left + i] = word[stop + i], voxels[stop + i]
+                start, stop = left, left + right - stop
+            else:
+                stop = left
+            feature, threshold = nodes[node]["feature"], nodes[node]["threshold"]
+        for i in range(start, stop):
+            add_leaf(values, -1 - feature, word[i] * WORD, voxels[i], sums)
+
+
+@kernel
+def split_word(
+    table: NDArray[np.int32],
+    corners: NDArray[np.int32],
+    scales: NDArray[np.float32],
+    start: int,
+    feature: int,
+    threshold: float,
+    voxels: np.uint64,
+) -> np.uint64:
+    """Return which of a word's voxels have a feature of at most the threshold."""
+    goes_left = np.uint64(0)
+    for first in range(0, WORD, LANES):
+        if (voxels >> np.uint64(first)) & np.uint64((1 << LANES) - 1):
+            found = lanes_at_most(table, corners, scales, start + first, feature, threshold)
+            goes_left |= np.uint64(found) << np.uint64(first)
+    return goes_left & voxels
+
+
+@kernel
+def add_leaf(
+    values: NDArray[np.float32], leaf: int, first_row: int, voxels: np.uint64, sums: NDArray[np.float32]
+) -> None:
+    """Add a leaf's values to the rows of a word's voxels."""
+    while voxels != 0:
+        row = first_row + np.int64(lowest_bit(voxels))
+        voxels &= voxels - np.uint64(1)
+        for k in range(values.shape[1]):
+            sums[row, k] += values[leaf, k]
+
+
+@kernel
+def write_brick(lattice: Lattice, brick: Brick, words: int, sums: NDArray[np.float32], weight: np.float32) -> None:
+    """Write the means of a brick's voxels, or the largest of them, to where they belong."""
+    for word in range(words):
+        z, y, x_start = brick.place[word]
+        voxels = brick.voxels[word]
+        while voxels != 0:
+            lane = np.int64(lowest_bit(voxels))
+            voxels &= voxels - np.uint64(1)
+            means = sums[word * WORD + lane]
+            means *= weight
+            x = x_start + lane
+            if lattice.maps.size:
+                for k in range(means.size):
+                    lattice.maps[k, z, y, x] = means[k]
+            if lattice.labels.size:
+                best = 0
+                for k in range(1, means.size):
+                    best = k if means[k] > means[best] else best
+                lattice.labels[z, y, x], lattice.best[z, y, x] = best, means[best]
+
+
+@kernel
+def spread_blocks(coarse: NDArray[np.float32], stride: int, plane: int, out: NDArray[np.float32]) -> None:
+    """Fill a plane of all maps from coarse voxels, out[k, z, y, x] = coarse[k, z // s, y // s, x // s]."""
+    for k in range(out.shape[0]):
+        for y in range(out.shape[2]):
+            row, target = coarse[k, plane // stride, y // stride], out[k, plane, y]
+            for x in range(target.size):
+                target[x] = row[x // stride]

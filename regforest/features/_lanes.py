@@ -22,7 +22,7 @@ _WORD, _LANE = ir.IntType(64), ir.IntType(32)
 _INTS, _FLOATS = ir.VectorType(ir.IntType(32), LANES), ir.VectorType(ir.FloatType(), LANES)
 
 
-def lowest_bit(word: int) -> int:
+def lowest_bit(word: int | np.uint64) -> int:
     """Position of the lowest bit that is set; the word is not 0."""
     return (int(word) & -int(word)).bit_length() - 1
 

@@ -1,8 +1,8 @@
 """Compiled kernels of prediction over a volume: bricks of voxels that go down each tree together.
 
-A brick is a set of words. A word is up to 64 voxels that follow each other along x; a 64-bit number says which of them
-take part. At a node each word is split by two bit operations into what goes left and what goes right. A feature is
-computed for sixteen voxels at once if any of them is there: that costs little more than computing it for one.
+A brick is a set of words. A word is up to 64 voxels that follow each other along x; a 64-bit number says which of
+them take part. At a node each word is split by two bit operations into what goes left and what goes right. A feature
+is computed for sixteen voxels at once if any of them is there: that costs little more than computing it for one.
 """
 
 from __future__ import annotations

@@ -2,81 +2,23 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.utils import check_random_state, compute_sample_weight
+from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.metrics import accuracy_score, r2_score
+from sklearn.utils import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import column_or_1d, validate_data
 
+from regforest.forest._base import BaseForest
 from regforest.forest.forest import Forest
-from regforest.forest.grow import BinnedColumns, TreeSettings, grow_forest
 
 __all__ = ["ForestClassifier", "ForestRegressor"]
 
-_MAX_SEED = 2**31 - 1
 
-
-class _Forest(BaseEstimator):  # type: ignore[misc]
-    """What both forests share: parameters, binning and growing."""
-
-    def __init__(
-        self,
-        n_estimators: int = 16,
-        *,
-        max_depth: int | None = None,
-        min_samples_split: int = 2,
-        min_samples_leaf: int = 1,
-        max_features: str | int | float | None = "sqrt",
-        bootstrap: bool = True,
-        n_jobs: int | None = None,
-        random_state: int | np.random.RandomState | None = None,
-    ) -> None:
-        self.n_estimators = n_estimators
-        self.max_depth = max_depth
-        self.min_samples_split = min_samples_split
-        self.min_samples_leaf = min_samples_leaf
-        self.max_features = max_features
-        self.bootstrap = bootstrap
-        self.n_jobs = n_jobs
-        self.random_state = random_state
-
-    def _grow(self, X: NDArray[np.float32], targets: NDArray[Any], sample_weight: Any, n_classes: int = 0) -> None:
-        settings = self._tree_settings(X.shape[1])
-        weights = _check_sample_weight(sample_weight, X, dtype=np.float32, ensure_non_negative=True)
-        random = check_random_state(self.random_state)
-        seeds = random.randint(_MAX_SEED, size=self.n_estimators + 1).astype(np.int64)
-        columns = BinnedColumns.from_rows(X, seed=int(seeds[-1]), n_jobs=self.n_jobs)
-        self.forest_ = grow_forest(
-            columns, targets, weights, seeds[:-1], settings, n_classes=n_classes, n_jobs=self.n_jobs
-        )
-
-    def _tree_settings(self, n_features: int) -> TreeSettings:
-        for name, least in (("n_estimators", 1), ("min_samples_split", 2), ("min_samples_leaf", 1)):
-            _check_whole(name, getattr(self, name), least)
-        if self.max_depth is not None:
-            _check_whole("max_depth", self.max_depth, 1)
-        return TreeSettings(
-            _feature_count(self.max_features, n_features), self.max_depth, self.min_samples_split,
-            self.min_samples_leaf, bool(self.bootstrap),
-        )  # fmt: skip
-
-    def _predict(self, X: ArrayLike) -> NDArray[np.float32]:
-        check_is_fitted(self)
-        forest: Forest = self.forest_
-        return forest.predict(validate_data(self, X, dtype=np.float32, order="C", reset=False))
-
-    def apply(self, X: ArrayLike) -> NDArray[np.int32]:
-        """Row in ``forest_.values`` that each sample reaches in each tree, shape (N, n_estimators)."""
-        check_is_fitted(self)
-        forest: Forest = self.forest_
-        return forest.apply(validate_data(self, X, dtype=np.float32, order="C", reset=False))
-
-
-class ForestClassifier(ClassifierMixin, _Forest):  # type: ignore[misc]
+class ForestClassifier(ClassifierMixin, BaseForest):  # type: ignore[misc]
     """Random forest for classification, with hard or soft labels.
 
     The parameters mean what they mean in `sklearn.ensemble.RandomForestClassifier`. Features are reduced to 256
@@ -94,6 +36,8 @@ class ForestClassifier(ClassifierMixin, _Forest):  # type: ignore[misc]
         Features tried at each node: a rule, a number, a share, or all of them.
     bootstrap : bool
         Whether each tree sees rows drawn with replacement.
+    oob_score : bool
+        Whether to judge each row by the trees that did not see it.
     class_weight : {"balanced"}, dict or None
         Weights of the classes, as in scikit-learn; ``"balanced"`` works for soft labels too.
     n_jobs : int or None
@@ -108,6 +52,12 @@ class ForestClassifier(ClassifierMixin, _Forest):  # type: ignore[misc]
     classes_ : ndarray, shape (n_classes,)
         Labels; 0 .. K - 1 for soft labels.
     n_features_in_ : int
+    feature_importances_ : ndarray of float64, shape (n_features_in_,)
+        Share of each feature in the decrease of the Gini impurity.
+    oob_decision_function_ : ndarray of float64, shape (N, n_classes)
+        With `oob_score`: class probabilities of the training rows from trees that did not see them.
+    oob_score_ : float
+        With `oob_score`: accuracy of these; for soft labels against the most probable class.
 
     Examples
     --------
@@ -127,14 +77,15 @@ class ForestClassifier(ClassifierMixin, _Forest):  # type: ignore[misc]
         min_samples_leaf: int = 1,
         max_features: str | int | float | None = "sqrt",
         bootstrap: bool = True,
+        oob_score: bool = False,
         class_weight: str | dict[Any, float] | None = None,
         n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         super().__init__(
             n_estimators, max_depth=max_depth, min_samples_split=min_samples_split,
-            min_samples_leaf=min_samples_leaf, max_features=max_features, bootstrap=bootstrap, n_jobs=n_jobs,
-            random_state=random_state,
+            min_samples_leaf=min_samples_leaf, max_features=max_features, bootstrap=bootstrap,
+            oob_score=oob_score, n_jobs=n_jobs, random_state=random_state,
         )  # fmt: skip
         self.class_weight = class_weight
 
@@ -159,9 +110,15 @@ class ForestClassifier(ClassifierMixin, _Forest):  # type: ignore[misc]
         soft = labels.ndim == 2 and labels.shape[1] > 1
         targets, n_classes = self._soft(labels) if soft else self._hard(labels)
         if self.class_weight is not None:
-            weights = self._class_weights(targets, labels, soft)
-            sample_weight = weights if sample_weight is None else weights * np.asarray(sample_weight)
-        self._grow(rows, targets, sample_weight, n_classes)
+            balance = self._class_weights(targets, labels, soft)
+            sample_weight = balance if sample_weight is None else balance * np.asarray(sample_weight)
+        seeds, weights = self._grow(rows, targets, sample_weight, n_classes)
+        if self.oob_score:
+            self.oob_decision_function_ = self._out_of_bag(rows, seeds, weights)
+            known = ~np.isnan(self.oob_decision_function_[:, 0])
+            best = self.oob_decision_function_[known].argmax(axis=1)
+            truth = (targets.argmax(axis=1) if soft else targets)[known]
+            self.oob_score_ = float(accuracy_score(truth, best, sample_weight=weights[known]))
         return self
 
     def _soft(self, y: Any) -> tuple[NDArray[np.float32], int]:
@@ -197,7 +154,7 @@ class ForestClassifier(ClassifierMixin, _Forest):  # type: ignore[misc]
         return np.asarray(self.classes_[best])
 
 
-class ForestRegressor(RegressorMixin, _Forest):  # type: ignore[misc]
+class ForestRegressor(RegressorMixin, BaseForest):  # type: ignore[misc]
     """Random forest for regression with one or several targets.
 
     A split minimises the variance summed over the targets, so give them in comparable units. Parameters as in
@@ -208,6 +165,12 @@ class ForestRegressor(RegressorMixin, _Forest):  # type: ignore[misc]
     forest_ : Forest
         The trees; `Forest.values` holds means of the targets.
     n_features_in_ : int
+    feature_importances_ : ndarray of float64, shape (n_features_in_,)
+        Share of each feature in the decrease of the variance, summed over the targets.
+    oob_prediction_ : ndarray of float64, the shape of the targets
+        With `oob_score`: predictions of the training rows by trees that did not see them.
+    oob_score_ : float
+        With `oob_score`: coefficient of determination of these.
 
     Examples
     --------
@@ -226,13 +189,14 @@ class ForestRegressor(RegressorMixin, _Forest):  # type: ignore[misc]
         min_samples_leaf: int = 1,
         max_features: str | int | float | None = 1.0,
         bootstrap: bool = True,
+        oob_score: bool = False,
         n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         super().__init__(
             n_estimators, max_depth=max_depth, min_samples_split=min_samples_split,
-            min_samples_leaf=min_samples_leaf, max_features=max_features, bootstrap=bootstrap, n_jobs=n_jobs,
-            random_state=random_state,
+            min_samples_leaf=min_samples_leaf, max_features=max_features, bootstrap=bootstrap,
+            oob_score=oob_score, n_jobs=n_jobs, random_state=random_state,
         )  # fmt: skip
 
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
@@ -258,30 +222,17 @@ class ForestRegressor(RegressorMixin, _Forest):  # type: ignore[misc]
         self._single_target = wanted.ndim == 1
         targets = np.asarray(wanted, np.float64).reshape(len(rows), -1)
         centre = targets.mean(axis=0)  # small numbers keep the variances exact
-        self._grow(rows, np.ascontiguousarray(targets - centre, np.float32), sample_weight)
+        seeds, weights = self._grow(rows, np.ascontiguousarray(targets - centre, np.float32), sample_weight)
         arrays = self.forest_.to_arrays()
         self.forest_ = Forest.from_arrays(arrays | {"values": (arrays["values"] + centre).astype(np.float32)})
+        if self.oob_score:
+            found = self._out_of_bag(rows, seeds, weights)
+            known = ~np.isnan(found[:, 0])
+            self.oob_score_ = float(r2_score(targets[known], found[known], sample_weight=weights[known]))
+            self.oob_prediction_ = found.reshape(wanted.shape)
         return self
 
     def predict(self, X: ArrayLike) -> NDArray[np.float32]:
         """Mean of the trees, shape (N,) or (N, K) as the targets were."""
         values = self._predict(X)
         return values[:, 0] if self._single_target else values
-
-
-def _check_whole(name: str, value: Any, least: int) -> None:
-    if not isinstance(value, Integral) or value < least:
-        raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
-
-
-def _feature_count(rule: Any, n_features: int) -> int:
-    """Features to try at each node, from scikit-learn's `max_features`."""
-    if rule is None:
-        return n_features
-    if rule in ("sqrt", "log2"):
-        return max(1, int(np.sqrt(n_features) if rule == "sqrt" else np.log2(n_features)))
-    if isinstance(rule, Integral) and int(rule) >= 1:
-        return min(int(rule), n_features)
-    if isinstance(rule, Real) and not isinstance(rule, Integral) and 0 < float(rule) <= 1:
-        return max(1, int(float(rule) * n_features))
-    raise ValueError(f"max_features must be 'sqrt', 'log2', None, a number or a share of features, got {rule!r}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
@@ -14,7 +14,7 @@ from regforest.forest._binning import encode, find_edges
 from regforest.forest._growing import Limits, Samples, TreeArrays, grow_tree
 from regforest.forest.forest import Forest
 
-__all__ = ["BinnedColumns", "TreeSettings", "grow_forest"]
+__all__ = ["BinnedColumns", "Grown", "TreeSettings", "bag_counts", "grow_forest"]
 
 _EDGES = 255
 _DEEPEST = 10_000  # stands for "no limit": deeper than any tree of balanced or skewed data gets in practice
@@ -85,6 +85,21 @@ def _encode_block(
     codes[:, start:stop] = part
 
 
+class Grown(NamedTuple):
+    """What growing gives.
+
+    Attributes
+    ----------
+    forest : Forest
+    decrease : ndarray of float64, shape (trees, features)
+        By how much the splits at each feature have lowered the impurity: the Gini impurity, or the variance summed
+        over the targets, times the weight of the node.
+    """
+
+    forest: Forest
+    decrease: NDArray[np.float64]
+
+
 def grow_forest(
     columns: BinnedColumns,
     targets: NDArray[Any],
@@ -94,7 +109,7 @@ def grow_forest(
     *,
     n_classes: int = 0,
     n_jobs: int | None = 1,
-) -> Forest:
+) -> Grown:
     """Grow one tree per seed; the forest does not depend on `n_jobs`.
 
     Parameters
@@ -117,12 +132,15 @@ def grow_forest(
     trees = Parallel(n_jobs, prefer="threads")(
         delayed(_grow_one)(columns, targets, weights, int(seed), settings, n_classes) for seed in seeds
     )
-    return Forest.from_trees(trees, len(columns.codes))
+    return Grown(Forest.from_trees(trees, len(columns.codes)), np.stack([tree["decrease"] for tree in trees]))
 
 
-def bag_counts(seed: int, rows: int) -> NDArray[np.int64]:
-    """How often each row was drawn into the bag of the tree of this seed."""
-    return np.bincount(np.random.default_rng(seed).integers(rows, size=rows), minlength=rows)
+def bag_counts(seed: int, weights: NDArray[np.float32]) -> NDArray[np.int64]:
+    """How often each row is in the bag of the tree of this seed; -1 for rows of weight 0, which take no part."""
+    rows = np.flatnonzero(weights > 0)
+    counts = np.full(len(weights), -1)
+    counts[rows] = np.bincount(np.random.default_rng(seed).integers(rows.size, size=rows.size), minlength=rows.size)
+    return counts
 
 
 def _grow_one(
@@ -133,12 +151,9 @@ def _grow_one(
     settings: TreeSettings,
     n_classes: int,
 ) -> dict[str, NDArray[Any]]:
-    rows = np.flatnonzero(weights > 0).astype(np.int32)
     if settings.bootstrap:
-        counts = bag_counts(seed, len(rows))
-        weights = weights.copy()
-        weights[rows] *= counts
-        rows = rows[counts > 0]
+        weights = weights * np.maximum(bag_counts(seed, weights), 0).astype(np.float32)
+    rows = np.flatnonzero(weights > 0).astype(np.int32)
     hard = targets.ndim == 1
     outputs = n_classes if hard else targets.shape[1]
     nothing = np.empty(0, np.int32), np.empty((0, outputs), np.float32)
@@ -149,7 +164,7 @@ def _grow_one(
     leaves = min(max(1, len(rows) // settings.min_samples_leaf), 2 ** min(depth, 40))
     feature, code, left, right, leaf = np.empty((5, 2 * leaves), np.int32)
     values = np.empty((leaves, outputs), np.float32)
-    tree = TreeArrays(feature, code, left, right, leaf, values)
+    tree = TreeArrays(feature, code, left, right, leaf, values, np.zeros(len(columns.codes)))
     limits = Limits(depth, settings.max_features, settings.min_samples_split, settings.min_samples_leaf)
     n_nodes, n_leaves = grow_tree(columns.codes, samples, limits, np.array([seed], np.uint64), tree)
     feature = feature[:n_nodes].copy()
@@ -160,4 +175,5 @@ def _grow_one(
         "right": right[:n_nodes].copy(),
         "leaf": leaf[:n_nodes].copy(),
         "values": values[:n_leaves].copy(),
+        "decrease": tree.decrease,
     }

@@ -183,3 +183,54 @@ def test_they_work_in_searches_and_clones():
     search = GridSearchCV(ForestClassifier(4, random_state=0), {"max_depth": [1, 8]}, cv=2).fit(X, y)
     assert search.best_params_ == {"max_depth": 8}
     assert clone(ForestRegressor(3, max_features=2)).get_params()["max_features"] == 2
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_importances_are_those_of_scikit_learn(jobs):
+    X, y = make_classification(3000, 8, n_informative=3, n_redundant=0, shuffle=False, random_state=0)
+    settings = {"max_depth": 6, "max_features": 3, "random_state": 0, "n_jobs": jobs}
+    ours = ForestClassifier(30, **settings).fit(X, y).feature_importances_
+    theirs = RandomForestClassifier(30, **settings).fit(X, y).feature_importances_
+    np.testing.assert_allclose(ours, theirs, atol=0.05)
+    assert ours.sum() == pytest.approx(1)
+
+
+def test_importances_of_a_forest_without_splits_are_zero():
+    assert ForestClassifier(3).fit(np.zeros((5, 2)), [0, 1, 0, 1, 0]).feature_importances_.tolist() == [0, 0]
+
+
+def test_out_of_bag_scores_foretell_the_score_on_new_rows():
+    X, y, new, truth = classification(rows=2000)
+    model = ForestClassifier(40, oob_score=True, random_state=0).fit(X, y)
+    assert model.oob_score_ == pytest.approx(model.score(new, truth), abs=0.03)
+    assert model.oob_score_ < model.score(X, y) - 0.05  # rows in the bag are known by heart
+    theirs = RandomForestClassifier(40, oob_score=True, random_state=0).fit(X, y)
+    assert model.oob_score_ == pytest.approx(theirs.oob_score_, abs=0.02)
+    np.testing.assert_allclose(model.oob_decision_function_.sum(axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("targets", [1, 3])
+def test_out_of_bag_predictions_have_the_shape_of_the_targets(targets):
+    X, y = make_regression(800, 6, n_targets=targets, random_state=0)
+    model = ForestRegressor(30, oob_score=True, random_state=0).fit(X[:600], y[:600])
+    assert model.oob_prediction_.shape == y[:600].shape
+    assert model.oob_score_ == pytest.approx(model.score(X[600:], y[600:]), abs=0.08)
+
+
+def test_soft_labels_are_judged_out_of_the_bag_by_their_most_probable_class():
+    X, y, *_ = classification(rows=500)
+    hard = ForestClassifier(20, oob_score=True, random_state=0).fit(X, y)
+    soft = ForestClassifier(20, oob_score=True, random_state=0).fit(X, np.eye(6)[y])
+    assert soft.oob_score_ == pytest.approx(hard.oob_score_, abs=0.02)
+
+
+def test_rows_that_every_tree_has_seen_are_named_and_left_out_of_the_score():
+    with pytest.warns(UserWarning, match="every tree"):
+        model = ForestClassifier(1, oob_score=True, random_state=0).fit(np.arange(30.0)[:, None], np.arange(30) % 2)
+    assert np.isnan(model.oob_decision_function_).any()
+    assert 0 <= model.oob_score_ <= 1
+
+
+def test_out_of_bag_scores_without_bags_are_refused():
+    with pytest.raises(ValueError, match="bootstrap"):
+        ForestClassifier(2, bootstrap=False, oob_score=True).fit([[0.0], [1.0]], [0, 1])

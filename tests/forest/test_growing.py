@@ -100,7 +100,7 @@ def grow(X, y, n_classes, seeds=(5,), weights=None, **settings):
     settings = {"max_features": X.shape[1], "bootstrap": False} | settings
     columns = BinnedColumns.from_rows(X, seed=0)
     weights = np.ones(len(X), np.float32) if weights is None else np.asarray(weights, np.float32)
-    return grow_forest(columns, y, weights, np.array(seeds), TreeSettings(**settings), n_classes=n_classes, n_jobs=1)
+    return grow_forest(columns, y, weights, np.array(seeds), TreeSettings(**settings), n_classes=n_classes).forest
 
 
 def class_data(rows=400, features=6, classes=4, seed=0):
@@ -183,5 +183,7 @@ def test_each_tree_has_its_own_bag_and_features():
     forest = grow(X, y, 4, seeds=(1, 2), bootstrap=True, max_features=1)
     first, second = forest.apply(X).T
     assert not np.array_equal(first, second)
-    assert bag_counts(1, 400).sum() == 400
-    assert not np.array_equal(bag_counts(1, 400), bag_counts(2, 400))
+    ones = np.ones(400, np.float32)
+    assert bag_counts(1, ones).sum() == 400
+    assert not np.array_equal(bag_counts(1, ones), bag_counts(2, ones))
+    assert bag_counts(1, np.where(np.arange(400) < 5, 0, ones))[:6].tolist()[:5] == [-1] * 5

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regforest.features import BoxFeatures, CompiledBoxes, IntegralVolume
-from regforest.forest import Forest, predict_volume
+from regforest.forest import Forest, predict_coarse_to_fine, predict_volume
 
-__all__ = ["argmax", "chosen", "dense_slab", "full", "takes_jobs", "threads"]
+__all__ = ["argmax", "chosen", "coarse_to_fine", "dense_slab", "full", "planes_of", "takes_jobs", "threads"]
 
 Voxels = NDArray[np.int16]
 
@@ -30,6 +30,11 @@ def chosen(forest: Forest, boxes: BoxFeatures, voxels: Voxels, spacing_mm: float
 def argmax(forest: Forest, boxes: BoxFeatures, voxels: Voxels, spacing_mm: float) -> Any:
     """Most probable class at every voxel: of the full distribution, as long as the package has no call for it."""
     return full(forest, boxes, voxels, spacing_mm).argmax(axis=0)
+
+
+def coarse_to_fine(forest: Forest, boxes: BoxFeatures, voxels: Voxels, spacing_mm: float, background: int) -> Any:
+    """Full distribution, looked at closely only where something may be."""
+    return predict_coarse_to_fine(forest, boxes, [voxels], spacing_mm, background=background, n_jobs=2)
 
 
 def dense_slab(boxes: CompiledBoxes, integral: IntegralVolume, start: int, stop: int) -> NDArray[np.float32]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,10 +45,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json:
         write_json(options.json, rows)
     if options.write:
-        write_results(
-            rows, shlex.join(["python", "-m", "benchmarks", *(sys.argv[1:] if arguments is None else arguments)])
-        )
+        write_results(rows, _command(options))
     return 0
+
+
+def _command(options: argparse.Namespace) -> str:
+    """The command without what has no part in the numbers, such as where they were written to."""
+    words = ["python", "-m", "benchmarks", *(word for name in options.only or () for word in ("--only", name))]
+    words += ["--repeats", str(options.repeats)] if options.repeats else []
+    return " ".join(words + ["--quick"] * options.quick + ["--write"])
 
 
 def _parser() -> argparse.ArgumentParser:

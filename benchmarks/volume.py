@@ -69,10 +69,15 @@ def run(session: Session) -> Iterator[Row]:
 def _gathered(session: Session, what: str, work: Work, case: Case, predict: Predict) -> Iterator[Row]:
     planes = calls.planes_of(case.voxels, session.scale.gather_planes)
     share = len(case.voxels) / len(planes)
-    note = f"the peer is timed on {len(planes)} of {len(case.voxels)} planes and scaled by their number"
+    note = (
+        f"the peer is timed on {len(planes)} of {len(case.voxels)} planes, two at a time, and scaled by their "
+        "number; its summed-volume table is made beforehand"
+    )
+    boxes = case.boxes.compile(case.spacing_mm)
+    integral = boxes.integrate([case.voxels])
     for name, features in (("numpy gather", _numpy_gather), ("our gather", _our_gather)):
         pairs = session.pairs(
-            f"volume: {name}", work, partial(_plane_by_plane, case, planes, features, predict), slow=True
+            f"volume: {name}", work, partial(_plane_by_plane, boxes, integral, planes, features, predict), slow=True
         )
         yield comparison(what, f"{name} + scikit-learn", pairs, share, goal=_GATHERED, note=note)
 
@@ -148,10 +153,15 @@ def _slabs(case: Case) -> Iterator[tuple[int, int, Callable[[], Floats]]]:
         yield start, stop, partial(calls.dense_slab, boxes, integral, start, stop)
 
 
-def _plane_by_plane(case: Case, planes: Sequence[int], features: Callable[..., Floats], predict: Predict) -> None:
-    boxes = case.boxes.compile(case.spacing_mm)
-    integral = boxes.integrate([case.voxels])
-    plane = np.stack(np.meshgrid([0], *map(np.arange, case.voxels.shape[1:]), indexing="ij"), axis=-1).reshape(-1, 3)
+def _plane_by_plane(
+    boxes: CompiledBoxes,
+    integral: IntegralVolume,
+    planes: Sequence[int],
+    features: Callable[[CompiledBoxes, IntegralVolume, NDArray[np.int64]], Floats],
+    predict: Predict,
+) -> None:
+    rows, columns = map(np.arange, integral.shape_zyx[1:])
+    plane = np.stack(np.meshgrid([0], rows, columns, indexing="ij"), axis=-1).reshape(-1, 3)
     with ThreadPoolExecutor(2) as threads:
         list(threads.map(lambda z: predict(features(boxes, integral, plane + [z, 0, 0])), planes))
 

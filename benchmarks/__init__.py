@@ -1,0 +1,1 @@
+"""What the claims of speed in the README are measured with: ``python -m benchmarks --help``."""

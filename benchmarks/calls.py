@@ -1,0 +1,61 @@
+"""Calls of the package that the benchmarks measure and that may get better ones: the one place to exchange them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regforest.features import BoxFeatures, CompiledBoxes, IntegralVolume
+from regforest.forest import Forest, predict_coarse_to_fine, predict_volume
+
+__all__ = ["argmax", "chosen", "coarse_to_fine", "dense_slab", "full", "planes_of", "takes_jobs", "threads"]
+
+Voxels = NDArray[np.int16]
+
+
+def full(forest: Forest, boxes: BoxFeatures, voxels: Voxels, spacing_mm: float) -> Any:
+    """Full distribution at every voxel."""
+    return predict_volume(forest, boxes, [voxels], spacing_mm, n_jobs=2)
+
+
+def chosen(forest: Forest, boxes: BoxFeatures, voxels: Voxels, spacing_mm: float) -> Any:
+    """Probability of the last class alone (the background of the vertebra model)."""
+    return predict_volume(forest, boxes, [voxels], spacing_mm, outputs=[forest.n_outputs - 1], n_jobs=2)
+
+
+def argmax(forest: Forest, boxes: BoxFeatures, voxels: Voxels, spacing_mm: float) -> Any:
+    """Most probable class at every voxel: of the full distribution, as long as the package has no call for it."""
+    return full(forest, boxes, voxels, spacing_mm).argmax(axis=0)
+
+
+def coarse_to_fine(forest: Forest, boxes: BoxFeatures, voxels: Voxels, spacing_mm: float, background: int) -> Any:
+    """Full distribution, looked at closely only where something may be."""
+    return predict_coarse_to_fine(forest, boxes, [voxels], spacing_mm, background=background, n_jobs=2)
+
+
+def dense_slab(boxes: CompiledBoxes, integral: IntegralVolume, start: int, stop: int) -> NDArray[np.float32]:
+    """All features of the planes start..stop, shape (F, voxels): a slab of a table is the table of that slab."""
+    last = stop + 2 * integral.padding_zyx[0] + 1
+    slab = IntegralVolume(
+        integral.table[:, start:last], (stop - start, *integral.shape_zyx[1:]), integral.padding_zyx
+    )  # fmt: skip
+    return boxes.evaluate_dense(slab).reshape(len(boxes.scales), -1)
+
+
+def threads(function: Callable[..., Any], wanted: int = 2) -> dict[str, int]:
+    """``{"n_jobs": wanted}`` where a function takes threads, nothing where it does not (yet)."""
+    return {"n_jobs": wanted} if takes_jobs(function) else {}
+
+
+def takes_jobs(function: Callable[..., Any]) -> bool:
+    """Whether a function can be told how many threads to use."""
+    return "n_jobs" in inspect.signature(function).parameters
+
+
+def planes_of(voxels: Voxels, count: int) -> Sequence[int]:
+    """Choose about `count` planes spread evenly over a volume."""
+    return [int(z) for z in np.unique(np.linspace(0, len(voxels) - 1, count + 2)[1:-1].astype(int))]

@@ -49,12 +49,12 @@ class Limits(NamedTuple):
 class TreeArrays(NamedTuple):
     """Where a tree is written.
 
-    Five int32 arrays over the nodes, the leaf values, float32, and for each feature by how much its splits have
-    lowered the impurity, weighted, float64; the latter begins as zeros.
+    Arrays over the nodes, four int32 and `threshold` float32; the leaf values, float32; and for each feature by how
+    much its splits have lowered the impurity, weighted, float64, which begins as zeros.
     """
 
     feature: NDArray[np.int32]
-    code: NDArray[np.int32]
+    threshold: NDArray[np.float32]
     left: NDArray[np.int32]
     right: NDArray[np.int32]
     leaf: NDArray[np.int32]
@@ -182,10 +182,31 @@ def move(
 
 
 @kernel
+def middle_of_gap(column: NDArray[np.float32], rows: NDArray[np.int32], start: int, middle: int, stop: int) -> float:
+    """Threshold midway between the values of start .. middle - 1 and the larger ones of middle .. stop - 1."""
+    below, above = column[rows[start]], column[rows[middle]]
+    for i in range(start + 1, middle):
+        below = max(below, column[rows[i]])
+    for i in range(middle + 1, stop):
+        above = min(above, column[rows[i]])
+    half: float = below / np.float32(2) + above / np.float32(2)
+    return half if below <= half < above else float(below)
+
+
+@kernel
 def grow_tree(
-    columns: NDArray[np.uint8], samples: Samples, limits: Limits, state: NDArray[np.uint64], tree: TreeArrays
+    columns: NDArray[np.uint8],
+    values: NDArray[np.float32],
+    samples: Samples,
+    limits: Limits,
+    state: NDArray[np.uint64],
+    tree: TreeArrays,
 ) -> tuple[int, int]:
-    """Grow one tree depth first from codes columns[feature, row]; return its numbers of nodes and leaves."""
+    """Grow one tree depth first; return its numbers of nodes and leaves.
+
+    Splits are found on the codes columns[feature, row]; a threshold is set midway in the gap that they leave between
+    the values[row, feature] on both sides, which on new rows is a little better than the edge of a bin in that gap.
+    """
     outputs = tree.values.shape[1]
     space = work_space(columns.shape[0], samples, outputs, state)
     stack = np.empty((limits.max_depth + 2, 4), np.int64)
@@ -202,7 +223,7 @@ def grow_tree(
             feature, code, score = split_node(columns, samples, start, stop, weight, total_squares, limits, space)
             if feature >= 0:
                 tree.decrease[feature] += score - total_squares / weight
-        tree.feature[node], tree.code[node] = feature, code
+        tree.feature[node], tree.threshold[node] = feature, 0
         if feature < 0:
             tree.left[node], tree.right[node], tree.leaf[node] = -1, -1, leaves
             for k in range(outputs):
@@ -210,6 +231,7 @@ def grow_tree(
             leaves += 1
             continue
         middle = divide(columns[feature], code, samples, start, stop, space)
+        tree.threshold[node] = middle_of_gap(values[:, feature], samples.rows, start, middle, stop)
         tree.left[node], tree.right[node], tree.leaf[node] = nodes, nodes + 1, -1
         stack[waiting, 0], stack[waiting, 1], stack[waiting, 2], stack[waiting, 3] = (
             nodes + 1,

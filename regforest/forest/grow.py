@@ -41,10 +41,13 @@ class BinnedColumns:
         Number of edges below each value.
     edges : ndarray of float32, shape (features, 255)
         ``value <= edges[f, c]`` exactly where ``code <= c``; infinite beyond the last one used.
+    rows : ndarray of float32, shape (rows, features)
+        The values themselves.
     """
 
     codes: NDArray[np.uint8]
     edges: NDArray[np.float32]
+    rows: NDArray[np.float32]
 
     @classmethod
     def from_rows(
@@ -74,7 +77,7 @@ class BinnedColumns:
         Parallel(n_jobs, prefer="threads")(
             delayed(_encode_block)(rows, edges, codes, start, stop) for start, stop in itertools.pairwise(bounds)
         )
-        return cls(codes, edges)
+        return cls(codes, edges, rows)
 
 
 def _encode_block(
@@ -162,15 +165,15 @@ def _grow_one(
     )  # fmt: skip
     depth = min(settings.max_depth or _DEEPEST, _DEEPEST)
     leaves = min(max(1, len(rows) // settings.min_samples_leaf), 2 ** min(depth, 40))
-    feature, code, left, right, leaf = np.empty((5, 2 * leaves), np.int32)
+    feature, left, right, leaf = np.empty((4, 2 * leaves), np.int32)
+    threshold = np.empty(2 * leaves, np.float32)
     values = np.empty((leaves, outputs), np.float32)
-    tree = TreeArrays(feature, code, left, right, leaf, values, np.zeros(len(columns.codes)))
+    tree = TreeArrays(feature, threshold, left, right, leaf, values, np.zeros(len(columns.codes)))
     limits = Limits(depth, settings.max_features, settings.min_samples_split, settings.min_samples_leaf)
-    n_nodes, n_leaves = grow_tree(columns.codes, samples, limits, np.array([seed], np.uint64), tree)
-    feature = feature[:n_nodes].copy()
+    n_nodes, n_leaves = grow_tree(columns.codes, columns.rows, samples, limits, np.array([seed], np.uint64), tree)
     return {
-        "feature": feature,
-        "threshold": np.where(feature >= 0, columns.edges[feature, code[:n_nodes]], np.float32(0)),
+        "feature": feature[:n_nodes].copy(),
+        "threshold": threshold[:n_nodes].copy(),
         "left": left[:n_nodes].copy(),
         "right": right[:n_nodes].copy(),
         "leaf": leaf[:n_nodes].copy(),

@@ -167,7 +167,9 @@ def test_the_root_splits_where_trying_everything_says():
     found = [exhaustive_split(codes, np.eye(4)[y], np.ones(500)) for codes in columns.codes]
     best = int(np.argmax([score for score, _ in found]))
     assert forest.feature[0] == best
-    assert forest.threshold[0] == columns.edges[best, found[best][1]]
+    goes_left = columns.codes[best] <= found[best][1]
+    below, above = X[goes_left, best].max(), X[~goes_left, best].min()
+    assert forest.threshold[0] == np.float32(below / 2 + above / 2)  # midway in the gap
 
 
 def test_constant_features_are_passed_over_until_one_varies():

@@ -9,14 +9,15 @@ from numpy.typing import NDArray
 
 from regforest._jit import kernel
 
-ROWS = 16
+ROWS = 24
 """Rows of the result that `resample_rows` makes at once: what it keeps of them stays in the cache."""
 
 
 class Taps(NamedTuple):
     """Weighted sum of source voxels for each sample along one axis.
 
-    A weight of 0 stands beside a place that has a weight already, so that no voxel is read for nothing.
+    A weight of 0 stands beside a place that has a weight already: no voxel is read for nothing, and a value that is
+    not finite reaches only the samples that use it.
 
     Attributes
     ----------
@@ -47,19 +48,14 @@ def resample_rows(
     held = np.full(kept, -1, np.int64)
     for z in range(depth):
         target = out[z, top : top + count].reshape(-1)
-        target[:] = 0.0
         for k in range(kept):
-            weight, plane = taps_z.weights[z, k], taps_z.places[z, k]
-            if weight == 0.0:
-                continue
+            plane = taps_z.places[z, k]
             slot = plane % kept
             if held[slot] != plane:
                 held[slot] = plane
                 _blend_rows(source[plane], taps_y, top, left, rows)
                 _blend_columns(rows, columns, planes[slot])
-            blended = planes[slot, :count].reshape(-1)
-            for i in range(target.size):
-                target[i] += weight * blended[i]
+            _weigh(planes[slot, :count].reshape(-1), taps_z.weights[z, k], k == 0, target)
 
 
 @kernel
@@ -67,30 +63,41 @@ def _blend_rows(plane: NDArray[Any], taps: Taps, top: int, left: int, out: NDArr
     """Resample along y, from column `left` on; rows past the last one repeat it."""
     for i in range(ROWS):
         y, target = min(top + i, len(taps.places) - 1), out[i]
-        target[:] = 0.0
         for k in range(taps.places.shape[1]):
-            weight = taps.weights[y, k]
-            if weight == 0.0:
-                continue
-            row = plane[taps.places[y, k], left : left + target.size]
-            for x in range(target.size):
-                target[x] += weight * np.float32(row[x])
+            _weigh(plane[taps.places[y, k], left : left + target.size], taps.weights[y, k], k == 0, target)
+
+
+@kernel
+def _weigh(row: NDArray[Any], weight: np.float32, is_first: bool, target: NDArray[np.float32]) -> None:
+    """Start the weighted sum with a row, or add the row to it."""
+    if is_first:
+        for i in range(target.size):
+            target[i] = weight * np.float32(row[i])
+    elif weight != 0.0:
+        for i in range(target.size):
+            target[i] += weight * np.float32(row[i])
 
 
 @kernel
 def _blend_columns(rows: NDArray[np.float32], taps: Taps, out: NDArray[np.float32]) -> None:
-    """Resample along x, four rows at a time: looking up the taps costs as much as using them."""
-    for i in range(0, ROWS, 4):
+    """Resample along x, eight rows at a time: looking up the taps costs as much as using them."""
+    for i in range(0, ROWS, 8):
         row_a, row_b, row_c, row_d = rows[i], rows[i + 1], rows[i + 2], rows[i + 3]
+        row_e, row_f, row_g, row_h = rows[i + 4], rows[i + 5], rows[i + 6], rows[i + 7]
         for x in range(out.shape[1]):
-            a = b = c = d = np.float32(0.0)
+            a = b = c = d = e = f = g = h = np.float32(0.0)
             for k in range(taps.places.shape[1]):
-                weight, column = taps.weights[x, k], taps.places[x, k]
-                a += weight * row_a[column]
-                b += weight * row_b[column]
-                c += weight * row_c[column]
-                d += weight * row_d[column]
+                weight, place = taps.weights[x, k], taps.places[x, k]
+                a += weight * row_a[place]
+                b += weight * row_b[place]
+                c += weight * row_c[place]
+                d += weight * row_d[place]
+                e += weight * row_e[place]
+                f += weight * row_f[place]
+                g += weight * row_g[place]
+                h += weight * row_h[place]
             out[i, x], out[i + 1, x], out[i + 2, x], out[i + 3, x] = a, b, c, d
+            out[i + 4, x], out[i + 5, x], out[i + 6, x], out[i + 7, x] = e, f, g, h
 
 
 @kernel

@@ -119,6 +119,17 @@ def resample_linear(voxels, source_matrix, target_matrix, target_shape):
     return out
 
 
+def resample_labels(labels, source_matrix, target_matrix, target_shape):
+    """Label of the nearest voxel (of two equally near the later one), 0 beyond the border; voxel by voxel."""
+    to_source = np.linalg.inv(source_matrix) @ target_matrix
+    out = np.zeros(target_shape, labels.dtype)
+    for z, y, x in np.ndindex(*target_shape):
+        index = np.floor((to_source @ [x, y, z, 1])[2::-1] + 0.5).astype(int)
+        if (index >= 0).all() and (index < labels.shape).all():
+            out[z, y, x] = labels[tuple(index)]
+    return out
+
+
 # --- features and forests -------------------------------------------------------------------------------------
 
 

@@ -138,31 +138,3 @@ def dominant_mode(
             for j in range(k):
                 total += agreement[best, j] * offsets[row, j, axis]
             out_mean[row, axis] = total / out_weight[row]
-
-
-@kernel
-def interpolate_affine(source: NDArray[np.float32], to_source: NDArray[np.float64], out: NDArray[np.float32]) -> None:
-    """Interpolate linearly: out[z, y, x] = source at the index (x, y, z) that `to_source` (3, 4) maps it to.
-
-    Beyond the border the edge repeats.
-    """
-    depth, height, width = source.shape
-    right, below, behind = min(1, width - 1), min(1, height - 1), min(1, depth - 1)
-    for z in range(out.shape[0]):
-        for y in range(out.shape[1]):
-            start_x = to_source[0, 1] * y + to_source[0, 2] * z + to_source[0, 3]
-            start_y = to_source[1, 1] * y + to_source[1, 2] * z + to_source[1, 3]
-            start_z = to_source[2, 1] * y + to_source[2, 2] * z + to_source[2, 3]
-            for x in range(out.shape[2]):
-                sx = min(max(start_x + to_source[0, 0] * x, 0.0), width - 1.0)
-                sy = min(max(start_y + to_source[1, 0] * x, 0.0), height - 1.0)
-                sz = min(max(start_z + to_source[2, 0] * x, 0.0), depth - 1.0)
-                x0, y0 = min(int(sx), width - 1 - right), min(int(sy), height - 1 - below)
-                z0 = min(int(sz), depth - 1 - behind)
-                fx, fy, fz = np.float32(sx - x0), np.float32(sy - y0), np.float32(sz - z0)
-                a, b = source[z0, y0], source[z0, y0 + below]
-                c, d = source[z0 + behind, y0], source[z0 + behind, y0 + below]
-                x1 = x0 + right
-                ab = (a[x0] + (a[x1] - a[x0]) * fx) * (1 - fy) + (b[x0] + (b[x1] - b[x0]) * fx) * fy
-                cd = (c[x0] + (c[x1] - c[x0]) * fx) * (1 - fy) + (d[x0] + (d[x1] - d[x0]) * fx) * fy
-                out[z, y, x] = ab + (cd - ab) * fz

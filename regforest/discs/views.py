@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
-from regforest.discs._kernels import interpolate_affine
 from regforest.errors import DataError
 from regforest.spatial import Grid, Volume
+from regforest.spatial._kernels import interpolate_affine
 
 __all__ = ["Scene", "View", "box_grid", "chain_frames", "interpolated", "turned"]
 
@@ -169,7 +169,7 @@ def interpolated(volume: Volume, grid: Grid) -> NDArray[np.float32]:
     """Interpolate a float32 volume linearly on any grid (no smoothing); the edge repeats beyond the border."""
     to_source = np.linalg.inv(volume.grid.matrix) @ grid.matrix
     out = np.empty(grid.shape_zyx, np.float32)
-    interpolate_affine(volume.voxels, np.ascontiguousarray(to_source[:3]), out)
+    interpolate_affine(volume.voxels, np.ascontiguousarray(to_source[:3]), 0, len(out), out)
     return out
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,25 +10,28 @@ import SimpleITK as sitk
 
 from regforest.errors import DataError, FileError
 from regforest.io._atomic import staged
+from regforest.io._meta_image import check_meta_image, map_meta_image
 from regforest.spatial import Grid, Volume
 
-_BYTES = {"CHAR": 1, "UCHAR": 1, "SHORT": 2, "USHORT": 2, "INT": 4, "UINT": 4, "FLOAT": 4, "DOUBLE": 8}
-_BYTES |= {"LONG_LONG": 8, "ULONG_LONG": 8}
-_MAX_HEADER_BYTES = 65_536
+_META_IMAGE = (".mhd", ".mha")
 
 # ITK talks to stderr about what the exceptions say already
 sitk.ProcessObject.SetGlobalWarningDisplay(False)
 
 
 def read_itk(path: Path) -> Volume:
-    """Read voxels and grid; integers stay as stored, floats become float32."""
+    """Read voxels and grid; integers stay as stored, floats become float32.
+
+    The voxels of a MetaImage that lie open in a file are mapped into memory.
+    """
     reader = _open(path)
     grid = _grid(path, reader)
-    try:
-        voxels = sitk.GetArrayFromImage(reader.Execute())
-    except RuntimeError as error:
-        raise _unreadable(path, error) from error
-    voxels = voxels.reshape(grid.shape_zyx)
+    voxels = map_meta_image(path, grid.shape_zyx) if path.suffix.lower() in _META_IMAGE else None
+    if voxels is None:
+        try:
+            voxels = sitk.GetArrayFromImage(reader.Execute()).reshape(grid.shape_zyx)
+        except RuntimeError as error:
+            raise _unreadable(path, error) from error
     if not np.issubdtype(voxels.dtype, np.integer):
         with np.errstate(over="ignore"):  # beyond float32: reported as infinite by the caller
             voxels = voxels.astype(np.float32, copy=False)
@@ -57,8 +59,8 @@ def write_itk(volume: Volume, path: Path) -> None:
 
 
 def _open(path: Path) -> Any:
-    if path.suffix.lower() in (".mhd", ".mha"):
-        _check_meta_image(path)
+    if path.suffix.lower() in _META_IMAGE:
+        check_meta_image(path)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
@@ -85,61 +87,6 @@ def _grid(path: Path, reader: Any) -> Grid:
         return Grid.from_parts(size_xyz[::-1], spacing, origin, direction)
     except DataError as error:
         raise FileError(path, "a header with a usable geometry", str(error), "repair its header") from error
-
-
-def _check_meta_image(path: Path) -> None:
-    """Compare sizes on disk with the header: ITK fills what is missing with noise on stderr, or reads it as zeros."""
-    with path.open("rb") as file:
-        head = file.read(_MAX_HEADER_BYTES)
-    mark = head.find(b"ElementDataFile")
-    if mark < 0:
-        found = "none (truncated, or a different file)"
-        raise FileError(path, "a MetaImage header with ElementDataFile", found, "copy it again from its source")
-    end = head.find(b"\n", mark) + 1 or len(head)
-    header = _fields(head[:end])
-    data_file = header.get("ElementDataFile", "")
-    compressed = header.get("CompressedData", "False").lower() == "true"
-    if data_file.upper() == "LOCAL" and compressed:
-        _compare_compressed_size(path, header, present=path.stat().st_size - end)
-    if compressed or header.get("HeaderSize", "0") != "0":
-        return
-    if data_file.upper() == "LOCAL":
-        _compare_size(path, path, header, present=path.stat().st_size - end)
-    elif "%" not in data_file and data_file.upper() != "LIST":
-        raw = path.parent / data_file
-        if not raw.is_file():
-            raise FileError(raw, f"the voxels that {path.name} points to", "nothing", "copy it beside its header")
-        _compare_size(path, raw, header, present=raw.stat().st_size)
-
-
-def _fields(head: bytes) -> dict[str, str]:
-    # as file names are decoded, because one stands in it
-    pairs = (line.partition("=") for line in os.fsdecode(head).splitlines())
-    return {key.strip(): value.strip() for key, _, value in pairs}
-
-
-def _compare_compressed_size(path: Path, header: dict[str, str], present: int) -> None:
-    needed = header.get("CompressedDataSize", "")
-    if needed.isdecimal() and present < int(needed):
-        expected = f"{needed} bytes of compressed voxels as its header says"
-        raise FileError(path, expected, f"{present} bytes", "copy it again from its source")
-
-
-def _compare_size(header_file: Path, data_file: Path, header: dict[str, str], present: int) -> None:
-    width = _BYTES.get(header.get("ElementType", "").removeprefix("MET_"))
-    try:
-        sizes = [int(n) for n in header["DimSize"].split()]
-        channels = int(header.get("ElementNumberOfChannels", "1"))
-    except (KeyError, ValueError) as error:
-        found = f"{header.get('DimSize', 'none')!r}"
-        raise FileError(header_file, "whole numbers in DimSize", found, "repair the header") from error
-    if width is None:
-        return
-    needed = int(np.prod(sizes, dtype=np.int64)) * channels * width
-    if present != needed:
-        factors = " x ".join(map(str, [*sizes, width]))
-        expected = f"{needed} bytes of voxels as {header_file.name} says ({factors})"
-        raise FileError(data_file, expected, f"{present} bytes", "copy header and voxels again from their source")
 
 
 def _unreadable(path: Path, error: RuntimeError) -> FileError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import zlib
@@ -80,7 +81,7 @@ def write_nifti_labels(labels: Volume, names: Mapping[int, str], path: Path, lik
 
 def _open(path: Path) -> Any:
     with _reading(path):
-        image = nibabel.load(path, mmap=False)
+        image = nibabel.load(path, mmap="c")  # uncompressed voxels are mapped; the file stays as it is
     if not isinstance(image, nibabel.Nifti1Pair):
         raise FileError(path, "a NIfTI image", type(image).__name__, "convert it to NIfTI")
     return image
@@ -90,9 +91,10 @@ def _open(path: Path) -> Any:
 def _reading(path: Path) -> Iterator[None]:
     try:
         yield
-    except MemoryError as error:
-        raise FileError(path, "an image that fits into memory", "sizes that do not", "check the header") from error
-    except (OSError, EOFError, ValueError, zlib.error, HeaderDataError, ImageFileError) as error:
+    except (MemoryError, OSError, EOFError, ValueError, zlib.error, HeaderDataError, ImageFileError) as error:
+        if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+            advice = "check the header"
+            raise FileError(path, "an image that fits into memory", "sizes that do not", advice) from error
         found = f"a damaged, truncated or different file ({' '.join(str(error).split())})"
         raise FileError(path, "a readable NIfTI image", found, "copy it again from its source") from error
 

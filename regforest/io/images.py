@@ -42,6 +42,10 @@ def read_volume(path: str | Path) -> Volume:
     voxel sizes alone. MetaImage (.mha, .mhd with its raw file) and NRRD are read by ITK. A 2-D image becomes one
     slice; a 4-D one with a single volume loses the fourth axis.
 
+    Voxels that lie uncompressed in a ``.nii``, ``.mha`` or ``.raw`` file are mapped into memory: only what is used
+    is read. Writing to them never changes the file, and the file may be replaced or deleted meanwhile, but no other
+    program may rewrite it in place.
+
     Parameters
     ----------
     path : str or Path
@@ -70,7 +74,7 @@ def read_volume(path: str | Path) -> Volume:
     file, suffix = _checked(path)
     volume = read_nifti(file) if suffix in _NIFTI else read_itk(file)
     if volume.voxels.dtype.kind == "f":
-        bad = volume.voxels.size - int(np.isfinite(volume.voxels).sum())
+        bad = volume.voxels.size - np.count_nonzero(np.isfinite(volume.voxels))
         if bad:
             found = f"{bad} of {volume.voxels.size} that are not (NaN or infinite)"
             raise FileError(file, "finite voxels", found, "replace them in the image by what they stand for")

@@ -156,6 +156,15 @@ class Grid:
         matrix[:3, 3] = self.index_to_lps(start_xyz)
         return Grid(shape_zyx, matrix)
 
+    def canonical(self) -> Grid:
+        """Return the grid of the same voxels with its axes in the order and direction nearest to LPS."""
+        axes, signs = nearest_axes(self.direction)
+        steps, last = self.matrix[:3, :3] * signs, np.asarray(self.size_xyz) - 1
+        matrix = np.eye(4)
+        matrix[:3, axes] = steps
+        matrix[:3, 3] = self.index_to_lps(np.where(np.asarray(signs) < 0, last, 0))
+        return Grid([self.size_xyz[axes.index(world)] for world in (2, 1, 0)], matrix)
+
     def isotropic(self, spacing_mm: float) -> Grid:
         """Return an orthogonal grid of one spacing that covers this field of view.
 

@@ -50,27 +50,27 @@ class Volume:
     def canonical(self) -> Volume:
         """Permute and flip the axes to the order nearest to LPS; no value changes."""
         axes, signs = nearest_axes(self.grid.direction)
-        source_axis = [axes.index(world) for world in range(3)]  # world axis -> grid axis (x, y, z)
-        voxels = self.voxels.transpose([2 - source_axis[2 - i] for i in range(3)])
-        size, start, matrix = self.grid.size_xyz, np.zeros(3), np.eye(4)
-        for world, axis in enumerate(source_axis):
-            matrix[:3, world] = self.grid.matrix[:3, axis] * signs[axis]
-            if signs[axis] < 0:
-                start[axis] = size[axis] - 1
-                voxels = np.flip(voxels, 2 - world)
-        matrix[:3, 3] = self.grid.index_to_lps(start)
-        return Volume(np.ascontiguousarray(voxels), Grid(voxels.shape, matrix))
+        flipped = self.voxels[tuple(slice(None, None, sign) for sign in signs[::-1])]
+        voxels = flipped.transpose([2 - axes.index(2 - axis) for axis in range(3)])
+        return Volume(np.ascontiguousarray(voxels), self.grid.canonical())
 
-    def resampled(self, target: Grid) -> Volume:
+    def resampled(self, target: Grid, n_jobs: int | None = 1) -> Volume:
         """Interpolate linearly on another grid (float32, anti-aliased when shrinking, edges repeated)."""
-        return Volume(resample_linear(self.voxels, self.grid, target), target)
+        return Volume(resample_linear(self.voxels, self.grid, target, n_jobs), target)
 
-    def resampled_labels(self, target: Grid) -> Volume:
+    def resampled_labels(self, target: Grid, n_jobs: int | None = 1) -> Volume:
         """Take the nearest voxel's label on another grid, 0 outside."""
-        return Volume(resample_labels(self.voxels, self.grid, target), target)
+        return Volume(resample_labels(self.voxels, self.grid, target, n_jobs), target)
 
-    def isotropic(self, spacing_mm: float) -> Volume:
+    def isotropic(self, spacing_mm: float, n_jobs: int | None = 1) -> Volume:
         """Bring the volume to canonical axis order and one spacing: the working grid of both methods.
+
+        Parameters
+        ----------
+        spacing_mm : float
+            Distance of neighbouring voxels.
+        n_jobs : int or None
+            Threads, as joblib counts them; the result does not depend on it.
 
         Raises
         ------
@@ -81,8 +81,7 @@ class Volume:
         if extent_mm.max() > _MAX_EXTENT_MM:
             size = " x ".join(f"{mm:.3g}" for mm in extent_mm)
             raise DataError(f"expected an image of a part of a body, found one of {size} mm; correct its voxel sizes")
-        canonical = self.canonical()
-        return canonical.resampled(canonical.grid.isotropic(spacing_mm))
+        return self.resampled(self.grid.canonical().isotropic(spacing_mm), n_jobs)
 
     def cropped(self, start_xyz: ArrayLike, shape_zyx: tuple[int, int, int]) -> Volume:
         """Cut out a block of voxels; parts outside the volume are filled with the nearest voxel."""

@@ -174,7 +174,7 @@ class VertebraLocalizer:
         if volume.voxels.min() == volume.voxels.max():
             return Localization(Landmarks({}), "empty", "all voxels have one value")
         doubt = hounsfield_doubt(volume)
-        image = working_image(volume, self.settings.spacing_mm)
+        image = working_image(volume, self.settings.spacing_mm, n_jobs)
         probability = self.classify(image, n_jobs)
         candidates = find_candidates(probability, image.grid, self.settings.candidates)
         if not len(candidates.points_lps_mm):

@@ -63,9 +63,9 @@ class TrainingPoints:
     labels: NDArray[np.float32]
 
 
-def working_image(volume: Volume, spacing_mm: float) -> Volume:
+def working_image(volume: Volume, spacing_mm: float, n_jobs: int | None = 1) -> Volume:
     """Bring a CT to the working grid: canonical axes, isotropic, int16 HU, padding values as air."""
-    image = volume.isotropic(spacing_mm)
+    image = volume.isotropic(spacing_mm, n_jobs)
     return Volume(np.rint(np.clip(image.voxels, *_HU_RANGE)).astype(np.int16), image.grid)
 
 

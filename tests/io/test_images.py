@@ -1,4 +1,6 @@
 import gzip
+import pickle
+from pathlib import Path
 
 import nibabel
 import numpy as np
@@ -310,6 +312,110 @@ def test_the_same_volume_gives_the_same_bytes(tmp_path):
         (tmp_path / name).mkdir()
         write_volume(volume(), tmp_path / name / "same.nii.gz")
     assert (tmp_path / "a" / "same.nii.gz").read_bytes() == (tmp_path / "b" / "same.nii.gz").read_bytes()
+
+
+MAPPED = [".nii", ".mha", ".mhd"]
+
+
+@pytest.mark.parametrize("suffix", MAPPED)
+def test_writing_to_voxels_that_were_read_leaves_the_file_alone(tmp_path, suffix):
+    write_volume(volume(), tmp_path / f"a{suffix}")
+    contents = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    found = read_volume(tmp_path / f"a{suffix}")
+    found.voxels[:] = 7
+    assert contents == {path: path.read_bytes() for path in tmp_path.iterdir()}
+    np.testing.assert_array_equal(read_volume(tmp_path / f"a{suffix}").voxels, VOXELS)
+    assert (found.voxels == 7).all()
+
+
+@pytest.mark.parametrize("suffix", IMAGE_SUFFIXES)
+def test_voxels_survive_that_their_file_is_written_anew_or_deleted(tmp_path, suffix):
+    write_volume(volume(), tmp_path / f"a{suffix}")
+    found = read_volume(tmp_path / f"a{suffix}")
+    write_volume(Volume(found.voxels + np.int16(1), found.grid), tmp_path / f"a{suffix}")
+    np.testing.assert_array_equal(found.voxels, VOXELS)
+    np.testing.assert_array_equal(read_volume(tmp_path / f"a{suffix}").voxels, VOXELS + 1)
+    for path in tmp_path.iterdir():
+        path.unlink()
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(found)).voxels, VOXELS)
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="tells how much memory is in use")
+@pytest.mark.parametrize("suffix", [".nii", ".mhd"])
+def test_an_image_takes_no_memory_until_its_voxels_are_used(tmp_path, suffix):
+    size = 400
+    write_volume(volume(np.eye(4), np.zeros((1, size, size), np.int16)), tmp_path / f"a{suffix}")
+    data = tmp_path / ("a.raw" if suffix == ".mhd" else f"a{suffix}")
+    if suffix == ".mhd":
+        header = (tmp_path / "a.mhd").read_text()
+        (tmp_path / "a.mhd").write_text(
+            header.replace(f"DimSize = {size} {size} 1", f"DimSize = {size} {size} {size}")
+        )
+    else:
+        content = bytearray(data.read_bytes())
+        content[46:48] = np.int16(size).tobytes()
+        data.write_bytes(content)
+    with data.open("ab") as file:  # a hole in a file takes no place on the disk
+        file.truncate(data.stat().st_size + (size - 1) * size**2 * 2)
+
+    def pages():
+        return int(Path("/proc/self/statm").read_text().split()[1])
+
+    before = pages()
+    found = read_volume(tmp_path / f"a{suffix}")
+    assert found.voxels.shape == (size, size, size)
+    assert found.voxels[200, 200, 200] == 0
+    assert pages() - before < 2000  # of 31 250
+
+
+@pytest.mark.parametrize("suffix", [".mha", ".mhd"])
+@pytest.mark.parametrize("kind", ["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8"])
+def test_meta_images_of_every_type_hold_what_itk_reads(tmp_path, suffix, kind):
+    image = sitk.GetImageFromArray(np.abs(VOXELS).astype(kind) if kind[0] == "u" else VOXELS.astype(kind))
+    sitk.WriteImage(image, str(tmp_path / f"a{suffix}"))
+    found = read_volume(tmp_path / f"a{suffix}").voxels
+    np.testing.assert_array_equal(found, sitk.GetArrayFromImage(image))
+    assert found.dtype == (np.dtype(kind) if kind[0] in "iu" else np.float32)
+
+
+def with_header(path, **fields):
+    """The .mhd file with other values in its header."""
+    pairs = dict(line.split(" = ") for line in path.read_text().splitlines())
+    data_file = fields.pop("ElementDataFile", pairs.pop("ElementDataFile"))
+    path.write_text("".join(f"{k} = {v}\n" for k, v in (pairs | fields | {"ElementDataFile": data_file}).items()))
+
+
+def test_voxels_that_do_not_lie_open_in_one_file_are_still_read(tmp_path):
+    path, raw = tmp_path / "a.mhd", tmp_path / "a.raw"
+    write_volume(volume(), path)
+    header = path.read_text()
+
+    def check():
+        found = read_volume(path).voxels
+        np.testing.assert_array_equal(found, VOXELS)
+        assert found.dtype == np.int16
+
+    check()
+    for field in ("BinaryDataByteOrderMSB", "ElementByteOrderMSB"):
+        path.write_text(header.replace("BinaryDataByteOrderMSB = False\n", ""))
+        with_header(path, **{field: "True"})
+        raw.write_bytes(VOXELS.astype(">i2").tobytes())
+        check()
+    path.write_text(header)
+    for skipped in (10, -1):
+        with_header(path, HeaderSize=skipped)
+        raw.write_bytes(b"0123456789" + VOXELS.tobytes())
+        check()
+    path.write_text(header)
+    for z, plane in enumerate(VOXELS):
+        (tmp_path / f"slice{z}.raw").write_bytes(plane.tobytes())
+    with_header(path, ElementDataFile="slice%d.raw 0 3 1")
+    check()
+    with_header(path, ElementDataFile="LIST\n" + "\n".join(f"slice{z}.raw" for z in range(4)))
+    check()
+    sitk.WriteImage(sitk.GetImageFromArray(VOXELS), str(path), True)
+    assert "CompressedData = True" in path.read_text()
+    check()
 
 
 LABELS = (VOXELS > 1000).astype(np.uint8) + (VOXELS > 2000)

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed, effective_n_jobs
+from joblib import effective_n_jobs
 from numpy.typing import ArrayLike, NDArray
 
+from regforest._threads import run_in_threads
 from regforest.errors import DataError
 from regforest.features._kernels import integrate, regroup_columns
 from regforest.features._lanes import LANES
@@ -201,12 +202,13 @@ class IntegralVolume:
         flat[-LANES:] = 0
         integral = cls(flat, len(channels), shape, padding)
         bounds = np.linspace(0, integral.table.shape[2], effective_n_jobs(n_jobs) + 1).astype(int)
-        Parallel(n_jobs, prefer="threads")(
-            delayed(integrate)(np.ascontiguousarray(channel), padding, start, low, high, target)
+        parts = (
+            (np.ascontiguousarray(channel), padding, start, low, high, target)
             for channel, target in zip(channels, integral.table, strict=True)
             for low, high in itertools.pairwise(bounds)
             if low < high
         )
+        run_in_threads(integrate, parts, n_jobs)
         return integral
 
     @property

@@ -98,7 +98,7 @@ class BaseForest(BaseEstimator):  # type: ignore[misc]
     def _predict(self, X: ArrayLike) -> NDArray[np.float32]:
         check_is_fitted(self)
         forest: Forest = self.forest_
-        return forest.predict(validate_data(self, X, dtype=np.float32, order="C", reset=False))
+        return forest.predict(validate_data(self, X, dtype=np.float32, order="C", reset=False), self.n_jobs)
 
     def apply(self, X: ArrayLike) -> NDArray[np.int32]:
         """Row in ``forest_.values`` that each sample reaches in each tree, shape (N, n_estimators)."""

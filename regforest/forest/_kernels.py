@@ -11,9 +11,11 @@ from regforest._jit import kernel
 from regforest.features._kernels import BoxTable, feature_at
 
 NODE = np.dtype([("feature", np.int32), ("threshold", np.float32), ("left", np.int32), ("right", np.int32)])
-"""A node packed into one quarter of a cache line; at a leaf, `feature` is -1 - row of its values."""
+"""A node packed into one quarter of a cache line. At a leaf, `feature` is -1 - row of its values.
 
-_ROW_BLOCK = 256
+The right child stands behind the left one."""
+
+_ROW_BLOCK = 128
 
 
 class Trees(NamedTuple):
@@ -25,34 +27,79 @@ class Trees(NamedTuple):
 
 
 @kernel
-def leaf_of_row(row: NDArray[np.float32], node: int, nodes: NDArray[np.void]) -> int:
-    """Row in the values of the leaf that a feature row reaches from a node."""
-    feature: int = nodes[node]["feature"]
-    while feature >= 0:
-        node = nodes[node]["left"] if row[feature] <= nodes[node]["threshold"] else nodes[node]["right"]
-        feature = nodes[node]["feature"]
-    return -1 - feature
+def pair_siblings(forest: tuple[NDArray[np.int32], ...], number: NDArray[np.int32], stack: NDArray[np.int32]) -> None:
+    """Renumber nodes so that siblings follow each other; `forest` is roots, feature, left and right."""
+    roots, feature, left, right = forest
+    count = 0
+    for root in roots:
+        number[root] = count
+        count += 1
+        stack[0] = root
+        waiting = 1
+        while waiting > 0:
+            waiting -= 1
+            node = stack[waiting]
+            if feature[node] >= 0:
+                number[left[node]], number[right[node]] = count, count + 1
+                count += 2
+                stack[waiting], stack[waiting + 1] = right[node], left[node]
+                waiting += 2
+
+
+@kernel
+def walk_rows(
+    rows: NDArray[np.float32], root: int, nodes: NDArray[np.void], here: NDArray[np.int32], moving: NDArray[np.int32]
+) -> None:
+    """Bring a block of feature rows down one tree, a step of each at a time; here[row] ends as its leaf's number.
+
+    Which child comes next and which rows are still on their way is computed, not branched on: no guess of the
+    processor goes wrong, and the rows' loads overlap.
+    """
+    count = rows.shape[0]
+    for i in range(count):
+        here[i] = root
+        moving[i] = i
+    if nodes[root]["feature"] < 0:
+        count = 0
+    while count > 0:
+        going_on = 0
+        for i in range(count):
+            row = np.uint64(moving[np.uint64(i)])
+            node = np.uint64(here[row])
+            goes_left = rows[row, np.uint64(nodes[node]["feature"])] <= nodes[node]["threshold"]
+            child = nodes[node]["left"] + (1 - np.int32(goes_left))
+            here[row] = child
+            moving[np.uint64(going_on)] = row
+            going_on += nodes[np.uint64(child)]["feature"] >= 0
+        count = going_on
+    for i in range(rows.shape[0]):
+        here[i] = -1 - nodes[here[i]]["feature"]
 
 
 @kernel
 def apply_rows(rows: NDArray[np.float32], trees: Trees, out: NDArray[np.int32]) -> None:
     """Leaf of each row in each tree, out[row, tree]."""
-    for tree in range(trees.roots.size):
-        for i in range(rows.shape[0]):
-            out[i, tree] = leaf_of_row(rows[i], trees.roots[tree], trees.nodes)
+    here, moving = np.empty(_ROW_BLOCK, np.int32), np.empty(_ROW_BLOCK, np.int32)
+    for start in range(0, rows.shape[0], _ROW_BLOCK):
+        stop = min(start + _ROW_BLOCK, rows.shape[0])
+        for tree in range(trees.roots.size):
+            walk_rows(rows[start:stop], trees.roots[tree], trees.nodes, here, moving)
+            out[start:stop, tree] = here[: stop - start]
 
 
 @kernel
-def predict_rows(rows: NDArray[np.float32], trees: Trees, out: NDArray[np.float32]) -> None:
-    """Mean over the trees of the leaf values of each row, out[row, output]; blocks of rows stay in the cache."""
+def predict_rows(rows: NDArray[np.float32], trees: Trees, start: int, stop: int, out: NDArray[np.float32]) -> None:
+    """Mean over the trees of the leaf values of rows `start` up to `stop`, out[row, output]; by blocks."""
+    here, moving = np.empty(_ROW_BLOCK, np.int32), np.empty(_ROW_BLOCK, np.int32)
     weight = np.float32(1 / trees.roots.size)
-    for start in range(0, rows.shape[0], _ROW_BLOCK):
-        stop = min(start + _ROW_BLOCK, rows.shape[0])
-        out[start:stop] = 0
+    for first in range(start, stop, _ROW_BLOCK):
+        last = min(first + _ROW_BLOCK, stop)
+        out[first:last] = 0
         for tree in range(trees.roots.size):
-            for i in range(start, stop):
-                add_to(out[i], trees.values[leaf_of_row(rows[i], trees.roots[tree], trees.nodes)])
-        out[start:stop] *= weight
+            walk_rows(rows[first:last], trees.roots[tree], trees.nodes, here, moving)
+            for i in range(first, last):
+                add_to(out[i], trees.values[here[i - first]])
+        out[first:last] *= weight
 
 
 @kernel

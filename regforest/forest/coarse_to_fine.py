@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from joblib import Parallel, delayed
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
+from regforest._threads import run_in_threads
 from regforest.errors import DataError
 from regforest.features import BoxFeatures
 from regforest.forest._descent import spread_blocks
@@ -66,9 +66,7 @@ def predict_coarse_to_fine(
     # a body may lie between coarse voxels: their neighbours count as uncertain too
     uncertain = ndimage.binary_dilation(coarse[background] < certain, np.ones((3, 3, 3)))
     out = np.empty((ready.n_outputs, *integral.shape_zyx), np.float32)
-    Parallel(n_jobs, prefer="threads")(
-        delayed(spread_blocks)(coarse, stride, plane, out) for plane in range(out.shape[1])
-    )
+    run_in_threads(spread_blocks, ((coarse, stride, plane, out) for plane in range(out.shape[1])), n_jobs)
     z, y, x = (np.arange(n) // stride for n in integral.shape_zyx)
     wanted = uncertain[np.ix_(z, y, x)]
     wanted[::stride, ::stride, ::stride] = False  # known already

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from regforest._threads import run_in_threads
 from regforest.errors import DataError, ModelError
-from regforest.forest._kernels import NODE, Trees, apply_rows, predict_rows
+from regforest.forest._kernels import NODE, Trees, apply_rows, pair_siblings, predict_rows
 from regforest.forest.bridge import trees_from_sklearn
 
 __all__ = ["Forest"]
 
+_PART = 4096  # rows that one thread takes at a time
 _DTYPES = {
     "roots": np.int32, "feature": np.int32, "threshold": np.float32, "left": np.int32, "right": np.int32,
     "leaf": np.int32, "values": np.float32,
@@ -129,23 +131,33 @@ class Forest:
     @cached_property
     def trees(self) -> Trees:
         """The forest as the kernels read it, with nodes packed for the cache."""
-        nodes = np.empty(len(self.feature), NODE)
-        nodes["feature"] = np.where(self.feature >= 0, self.feature, -1 - self.leaf)
-        nodes["threshold"], nodes["left"], nodes["right"] = self.threshold, self.left, self.right
-        return Trees(self.roots, nodes, self.values)
+        number = np.empty(len(self.feature), np.int32)
+        pair_siblings((self.roots, self.feature, self.left, self.right), number, np.empty_like(number))
+        inner = self.feature >= 0
+        nodes = np.empty(len(number), NODE)
+        for name, values in (
+            ("feature", np.where(inner, self.feature, -1 - self.leaf)),
+            ("threshold", self.threshold),
+            ("left", np.where(inner, number[self.left], -1)),
+            ("right", np.where(inner, number[self.right], -1)),
+        ):
+            nodes[name][number] = values
+        return Trees(number[self.roots], nodes, self.values)
 
     @property
     def used_features(self) -> NDArray[np.int64]:
         """Features that any node asks for, ascending."""
         return np.unique(self.feature[self.feature >= 0]).astype(np.int64)
 
-    def predict(self, X: ArrayLike) -> NDArray[np.float32]:
+    def predict(self, X: ArrayLike, n_jobs: int | None = 1) -> NDArray[np.float32]:
         """Mean leaf values of feature rows.
 
         Parameters
         ----------
         X : array_like, shape (N, n_features)
             Feature rows, converted to float32.
+        n_jobs : int or None
+            Threads, as joblib counts them; the result does not depend on it.
 
         Returns
         -------
@@ -158,7 +170,10 @@ class Forest:
         """
         rows = self._rows(X)
         out = np.empty((len(rows), self.n_outputs), np.float32)
-        predict_rows(rows, self.trees, out)
+        parts = (
+            (rows, self.trees, start, min(start + _PART, len(rows)), out) for start in range(0, len(rows), _PART)
+        )
+        run_in_threads(predict_rows, parts, n_jobs)
         return out
 
     def apply(self, X: ArrayLike) -> NDArray[np.int32]:

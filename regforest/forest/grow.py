@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from joblib import Parallel, delayed, effective_n_jobs
+from joblib import effective_n_jobs
 from numpy.typing import NDArray
 
+from regforest._threads import in_threads, run_in_threads
 from regforest.forest._binning import encode, find_edges
 from regforest.forest._growing import Limits, Samples, TreeArrays, grow_tree
 from regforest.forest.forest import Forest
@@ -74,9 +75,8 @@ class BinnedColumns:
         find_edges(np.sort(np.ascontiguousarray(rows[chosen].T), axis=1), edges)
         codes = np.empty((rows.shape[1], count), np.uint8)
         bounds = np.linspace(0, count, 4 * effective_n_jobs(n_jobs) + 1).astype(int)
-        Parallel(n_jobs, prefer="threads")(
-            delayed(_encode_block)(rows, edges, codes, start, stop) for start, stop in itertools.pairwise(bounds)
-        )
+        blocks = ((rows, edges, codes, start, stop) for start, stop in itertools.pairwise(bounds))
+        run_in_threads(_encode_block, blocks, n_jobs)
         return cls(codes, edges, rows)
 
 
@@ -132,9 +132,8 @@ def grow_forest(
     n_jobs : int or None
         Threads.
     """
-    trees = Parallel(n_jobs, prefer="threads")(
-        delayed(_grow_one)(columns, targets, weights, int(seed), settings, n_classes) for seed in seeds
-    )
+    parts = ((columns, targets, weights, int(seed), settings, n_classes) for seed in seeds)
+    trees = list(in_threads(_grow_one, parts, n_jobs))
     return Grown(Forest.from_trees(trees, len(columns.codes)), np.stack([tree["decrease"] for tree in trees]))
 
 

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from joblib import Parallel, delayed, effective_n_jobs
+from joblib import effective_n_jobs
 from numpy.typing import ArrayLike, NDArray
 
+from regforest._threads import in_threads
 from regforest.errors import DataError
 from regforest.features import BoxFeatures, CompiledBoxes, IntegralVolume
 from regforest.forest._descent import BRICK_Z, Lattice, predict_planes, work_bytes
@@ -167,14 +168,10 @@ class SlabPrediction:
         shift = (planes.start if first_plane is None else first_plane) - start
         lattice = Lattice(*self.shape_zyx[1:], step_z, step_y, shift, wanted, maps, labels, best)
         bricks = range(start, start + planes.stop - planes.start, BRICK_Z)
-        tasks = (
-            delayed(predict_planes)(
-                table, self.forest.trees, self.forest.depth, lattice, z, min(z + BRICK_Z, bricks.stop)
-            )
-            for z in bricks
-        )
+        trees, depth = self.forest.trees, self.forest.depth
+        parts = ((table, trees, depth, lattice, z, min(z + BRICK_Z, bricks.stop)) for z in bricks)
         done = planes.start
-        for z, _ in zip(bricks, Parallel(self.n_jobs, prefer="threads", return_as="generator")(tasks), strict=True):
+        for z, _ in zip(bricks, in_threads(predict_planes, parts, self.n_jobs), strict=True):
             done += min(BRICK_Z, bricks.stop - z)
             if self.progress is not None:
                 self.progress(done, self.shape_zyx[0])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from regforest._threads import run_in_threads
 from regforest.spatial.grid import Grid, nearest_axes
 
 if TYPE_CHECKING:
@@ -129,8 +130,6 @@ def _separably(
     n_jobs: int | None,
 ) -> NDArray[np.float32]:
     """Resample along each axis with hats about the source indices start + step * i."""
-    from joblib import Parallel, delayed
-
     from regforest.spatial._kernels import ROWS, resample_rows
 
     taps = [
@@ -139,7 +138,7 @@ def _separably(
     ]
     out = np.empty(shape, np.float32)
     tops = range(0, shape[1], ROWS)
-    Parallel(n_jobs, prefer="threads")(delayed(resample_rows)(voxels, *taps, top, out) for top in tops)
+    run_in_threads(resample_rows, ((voxels, *taps, top, out) for top in tops), n_jobs)
     return out
 
 
@@ -168,10 +167,8 @@ def _turned(voxels: NDArray[Any], to_source: FloatArray, shape: Shape, n_jobs: i
 
 
 def _by_planes(fill: Callable[[int, int], None], count: int, n_jobs: int | None) -> None:
-    from joblib import Parallel, delayed
-
     firsts = range(0, count, _PLANES)
-    Parallel(n_jobs, prefer="threads")(delayed(fill)(first, min(first + _PLANES, count)) for first in firsts)
+    run_in_threads(fill, ((first, min(first + _PLANES, count)) for first in firsts), n_jobs)
 
 
 def _nearest(row: FloatArray, xyz: int, count: int, length: int) -> NDArray[np.int64]:

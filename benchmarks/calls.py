@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regforest.features import BoxFeatures, CompiledBoxes, IntegralVolume
-from regforest.forest import Forest, predict_coarse_to_fine, predict_volume
+from regforest.forest import Forest, predict_coarse_to_fine, predict_labels, predict_volume
 
 __all__ = ["argmax", "chosen", "coarse_to_fine", "dense_slab", "full", "planes_of", "takes_jobs", "threads"]
 
@@ -28,8 +28,8 @@ def chosen(forest: Forest, boxes: BoxFeatures, voxels: Voxels, spacing_mm: float
 
 
 def argmax(forest: Forest, boxes: BoxFeatures, voxels: Voxels, spacing_mm: float) -> Any:
-    """Most probable class at every voxel: of the full distribution, as long as the package has no call for it."""
-    return full(forest, boxes, voxels, spacing_mm).argmax(axis=0)
+    """Most probable class at every voxel, without the full distribution."""
+    return predict_labels(forest, boxes, [voxels], spacing_mm, n_jobs=2).label
 
 
 def coarse_to_fine(forest: Forest, boxes: BoxFeatures, voxels: Voxels, spacing_mm: float, background: int) -> Any:
@@ -38,12 +38,8 @@ def coarse_to_fine(forest: Forest, boxes: BoxFeatures, voxels: Voxels, spacing_m
 
 
 def dense_slab(boxes: CompiledBoxes, integral: IntegralVolume, start: int, stop: int) -> NDArray[np.float32]:
-    """All features of the planes start..stop, shape (F, voxels): a slab of a table is the table of that slab."""
-    last = stop + 2 * integral.padding_zyx[0] + 1
-    slab = IntegralVolume(
-        integral.table[:, start:last], (stop - start, *integral.shape_zyx[1:]), integral.padding_zyx
-    )  # fmt: skip
-    return boxes.evaluate_dense(slab).reshape(len(boxes.scales), -1)
+    """All features of the planes start..stop, shape (F, voxels)."""
+    return boxes.evaluate_dense(integral, (start, stop)).reshape(len(boxes.scales), -1)
 
 
 def threads(function: Callable[..., Any], wanted: int = 2) -> dict[str, int]:

@@ -194,11 +194,11 @@ def gather(boxes: BoxTable, positions: NDArray[np.int64], order: NDArray[np.int6
 
 
 @kernel
-def dense(boxes: BoxTable, step_z: int, step_y: int, out: NDArray[np.float32]) -> None:
-    """All features at all voxels, out[feature, z, y, x]; the steps are those of flat positions."""
+def dense(boxes: BoxTable, first: int, step_z: int, step_y: int, out: NDArray[np.float32]) -> None:
+    """All features at all voxels, out[feature, z, y, x]; `first` and the steps are flat positions."""
     table, corners, scales = boxes.table, boxes.corners, boxes.scales
     for feature in range(out.shape[0]):
         for z in range(out.shape[1]):
             for y in range(out.shape[2]):
-                row = z * step_z + y * step_y
+                row = first + z * step_z + y * step_y
                 feature_along(table, corners, scales, row, feature, out[feature, z, y], 0, out.shape[3])

@@ -72,11 +72,16 @@ class CompiledBoxes:
         gather(self.box_table(integral), integral.flat_index(index), block_order(index), out)
         return out
 
-    def evaluate_dense(self, integral: IntegralVolume) -> NDArray[np.float32]:
-        """Compute all features at all voxels, shape (F, z, y, x)."""
-        out = np.empty((len(self.scales), *integral.shape_zyx), np.float32)
+    def evaluate_dense(
+        self, integral: IntegralVolume, planes: tuple[int, int] | None = None
+    ) -> NDArray[np.float32]:
+        """Compute all features at all voxels, or at those of planes[0] <= z < planes[1], shape (F, z, y, x)."""
+        start, stop = planes or (0, integral.shape_zyx[0])
+        if not 0 <= start <= stop <= integral.shape_zyx[0]:
+            raise DataError(f"expected planes within 0..{integral.shape_zyx[0]}, got {start} to {stop}")
+        out = np.empty((len(self.scales), stop - start, *integral.shape_zyx[1:]), np.float32)
         step_z, step_y = (int(integral.flat_index(np.array(step))) for step in ((1, 0, 0), (0, 1, 0)))
-        dense(self.box_table(integral), step_z, step_y, out)
+        dense(self.box_table(integral), start * step_z, step_z, step_y, out)
         return out
 
     def _check(self, integral: IntegralVolume) -> None:

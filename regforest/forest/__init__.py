@@ -1,7 +1,7 @@
 """Forests: training, flat storage, and prediction straight from summed-volume tables."""
 
 from regforest.forest.coarse_to_fine import predict_coarse_to_fine
-from regforest.forest.dense import predict_points, predict_volume
+from regforest.forest.dense import Labels, predict_labels, predict_points, predict_slabs, predict_volume
 from regforest.forest.estimators import ForestClassifier, ForestRegressor
 from regforest.forest.forest import Forest
 
@@ -9,7 +9,10 @@ __all__ = [
     "Forest",
     "ForestClassifier",
     "ForestRegressor",
+    "Labels",
     "predict_coarse_to_fine",
+    "predict_labels",
     "predict_points",
+    "predict_slabs",
     "predict_volume",
 ]

@@ -14,7 +14,7 @@ from regforest.forest import _kernels
 from regforest.forest.forest import Forest
 from regforest.forest.slabs import Channels, Progress, SlabPrediction, VoxelForest
 
-__all__ = ["predict_labels", "predict_points", "predict_slabs", "predict_volume"]
+__all__ = ["Labels", "predict_labels", "predict_points", "predict_slabs", "predict_volume"]
 
 
 def predict_volume(

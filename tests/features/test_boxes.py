@@ -178,3 +178,13 @@ def test_a_draw_from_nonsense_is_refused(change):
     settings = {"n": 3, "seed": 0, "max_offset_mm": 9, "size_range_mm": (1, 2)} | change
     with pytest.raises(DataError, match="cannot draw"):
         BoxFeatures.random(settings.pop("n"), **settings)
+
+
+def test_planes_of_the_dense_values_are_cut_out_of_them():
+    volumes, pool, _ = random_case(7)
+    integral = pool.compile(SPACING).integrate(volumes)
+    whole, last = pool.compile(SPACING).evaluate_dense(integral), len(volumes[0])
+    found = pool.compile(SPACING).evaluate_dense(integral, (last // 2, last))
+    np.testing.assert_array_equal(found, whole[:, last // 2 :])
+    with pytest.raises(DataError, match="planes"):
+        pool.compile(SPACING).evaluate_dense(integral, (0, last + 1))

@@ -1,8 +1,9 @@
-"""Sixteen voxels of a row at once, and sets of up to 64 voxels as the bits of a number.
+"""Eight voxels of a row at once, and sets of up to 64 voxels as the bits of a number.
 
-The compiler turns a loop over sixteen voxels into single steps long before it could make vector instructions of it.
-So `lanes_at_most` is written in the compiler's own terms: vectors of sixteen numbers, which it maps to whatever the
-machine has. The plain functions are what runs, and what is tested, where compilation is switched off.
+The compiler turns a loop over eight voxels into single steps long before it could make vector instructions of it. So
+`lanes_at_most` is written in the compiler's own terms: vectors of eight numbers, which it maps to whatever the
+machine has. Wider ones compute more voxels that nobody asked for, and are slower. The plain functions are what runs,
+and what is tested, where compilation is switched off.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from numba import types
 from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
-LANES = 16
+LANES = 8
 """Voxels compared at once. A table needs as many spare numbers behind it: lanes beyond a row are read, not used."""
 
 _WORD, _LANE = ir.IntType(64), ir.IntType(32)
@@ -31,11 +32,11 @@ def lanes_at_most(
     table: NDArray[np.int32],
     corners: NDArray[np.int32],
     scales: NDArray[np.float32],
-    position: int,
+    position: int | np.int64,
     feature: int,
     threshold: float,
 ) -> int:
-    """Bit i: whether a feature of voxel i of the sixteen from a flat position on is at most the threshold.
+    """Bit i: whether a feature of voxel i of the eight from a flat position on is at most the threshold.
 
     The features are those of `feature_at`, bit for bit.
     """

@@ -72,9 +72,7 @@ class CompiledBoxes:
         gather(self.box_table(integral), integral.flat_index(index), block_order(index), out)
         return out
 
-    def evaluate_dense(
-        self, integral: IntegralVolume, planes: tuple[int, int] | None = None
-    ) -> NDArray[np.float32]:
+    def evaluate_dense(self, integral: IntegralVolume, planes: tuple[int, int] | None = None) -> NDArray[np.float32]:
         """Compute all features at all voxels, or at those of planes[0] <= z < planes[1], shape (F, z, y, x)."""
         start, stop = planes or (0, integral.shape_zyx[0])
         if not 0 <= start <= stop <= integral.shape_zyx[0]:

@@ -25,13 +25,15 @@ def predict_coarse_to_fine(
     spacing_mm: ArrayLike,
     *,
     background: int,
-    certain: float = 0.92,
-    stride: int = 2,
+    doubt: float = 0.1,
+    stride: int = 4,
     n_jobs: int | None = 1,
 ) -> NDArray[np.float32]:
-    """Predict every `stride`-th voxel, then all voxels near those where the background is not nearly certain.
+    """Predict every `stride`-th voxel, then those between wherever the background is not all but certain.
 
-    A voxel that is not looked at closely takes the value of the coarse voxel of its block.
+    The stride is halved step by step. At each step the voxels next to one whose foreground (all but the background)
+    has a probability above ``doubt / stride`` are predicted; the others take the value of the coarser voxel whose
+    block they are in.
 
     Parameters
     ----------
@@ -39,11 +41,11 @@ def predict_coarse_to_fine(
         As for `predict_volume`.
     background : int
         Output that holds the probability of the background.
-    certain : float
-        Least probability of the background for a place to be left at the coarse prediction; above 1, every voxel is
-        predicted.
+    doubt : float
+        Less looks at more voxels; below 0 at all. Where classes are as sharp as hard labels make them and only the
+        most probable one counts, 0.4 is enough.
     stride : int
-        Step of the coarse prediction along each axis.
+        Step of the first prediction along each axis, a power of 2.
     n_jobs : int or None
         Threads; the result does not depend on it.
 
@@ -54,21 +56,31 @@ def predict_coarse_to_fine(
     Raises
     ------
     DataError
-        If the pool does not fit the forest or the channels, or there is no such output.
+        If the pool does not fit the forest or the channels, there is no such output, or the stride is no power of 2.
     """
     if not 0 <= background < forest.n_outputs:
         raise DataError(f"expected a background among the outputs 0..{forest.n_outputs - 1}, got {background}")
+    if stride < 1 or stride & (stride - 1):
+        raise DataError(f"expected a stride of 1, 2, 4, 8 ..., got {stride}")
     ready = VoxelForest.compile(forest, boxes, spacing_mm)
     integral = ready.boxes.integrate(volumes, n_jobs=n_jobs)
-    coarse_work = SlabPrediction(ready, integral, stride, n_jobs)
-    coarse = np.empty((ready.n_outputs, *coarse_work.shape_zyx), np.float32)
-    coarse_work.fill(slice(0, coarse.shape[1]), maps=coarse)
-    # a body may lie between coarse voxels: their neighbours count as uncertain too
-    uncertain = ndimage.binary_dilation(coarse[background] < certain, np.ones((3, 3, 3)))
-    out = np.empty((ready.n_outputs, *integral.shape_zyx), np.float32)
-    run_in_threads(spread_blocks, ((coarse, stride, plane, out) for plane in range(out.shape[1])), n_jobs)
-    z, y, x = (np.arange(n) // stride for n in integral.shape_zyx)
-    wanted = uncertain[np.ix_(z, y, x)]
-    wanted[::stride, ::stride, ::stride] = False  # known already
-    SlabPrediction(ready, integral, 1, n_jobs).fill(slice(0, out.shape[1]), maps=out, wanted=wanted)
-    return out
+    work = SlabPrediction(ready, integral, stride, n_jobs)
+    maps = np.empty((ready.n_outputs, *work.shape_zyx), np.float32)
+    work.fill(slice(0, maps.shape[1]), maps=maps)
+    while stride > 1:
+        foreground = maps[background] < 1 - doubt / stride
+        stride //= 2
+        maps = _refine(maps, foreground, SlabPrediction(ready, integral, stride, n_jobs))
+    return maps
+
+
+def _refine(coarse: NDArray[np.float32], foreground: NDArray[np.bool_], work: SlabPrediction) -> NDArray[np.float32]:
+    """Go over to half the stride: predict the neighbours of the foreground, spread the other values."""
+    maps = np.empty((len(coarse), *work.shape_zyx), np.float32)
+    run_in_threads(spread_blocks, ((coarse, 2, plane, maps) for plane in range(maps.shape[1])), work.n_jobs)
+    wanted = np.zeros(work.shape_zyx, np.bool_)
+    wanted[::2, ::2, ::2] = foreground
+    wanted = ndimage.binary_dilation(wanted, np.ones((3, 3, 3)))
+    wanted[::2, ::2, ::2] = False  # known already
+    work.fill(slice(0, maps.shape[1]), maps=maps, wanted=wanted)
+    return maps

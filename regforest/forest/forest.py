@@ -119,7 +119,7 @@ class Forest:
         """Number of trees."""
         return len(self.roots)
 
-    @property
+    @cached_property
     def depth(self) -> int:
         """Number of splits on the longest way from a root to a leaf."""
         frontier, depth = self.roots, -1
@@ -144,7 +144,7 @@ class Forest:
             nodes[name][number] = values
         return Trees(number[self.roots], nodes, self.values)
 
-    @property
+    @cached_property
     def used_features(self) -> NDArray[np.int64]:
         """Features that any node asks for, ascending."""
         return np.unique(self.feature[self.feature >= 0]).astype(np.int64)

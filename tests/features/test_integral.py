@@ -144,3 +144,41 @@ def test_a_stored_quantisation_gives_another_image_the_same_steps():
 def test_a_quantisation_without_a_positive_scale_is_refused(scale):
     with pytest.raises(DataError, match="positive scale"):
         Quantisation(scale)
+
+
+@given(images, paddings, st.integers(1, 4))
+def test_any_number_of_threads_makes_the_same_table(image, padding, jobs):
+    np.testing.assert_array_equal(
+        IntegralVolume.build(image, padding, n_jobs=jobs).flat, IntegralVolume.build(image, padding).flat
+    )
+
+
+@given(images, paddings, st.data())
+def test_boxes_around_some_planes_see_what_they_see_in_the_whole_image(image, padding, data):
+    start = data.draw(st.integers(0, len(image) - 1))
+    stop = data.draw(st.integers(start + 1, len(image)))
+    whole = IntegralVolume.build(image, padding).table[0]
+    part = IntegralVolume.build(image, padding, planes=(start, stop)).table[0]
+    here = whole[start : stop + 2 * padding[0] + 1]
+    np.testing.assert_array_equal(np.diff(part, axis=0), np.diff(here, axis=0))
+
+
+@pytest.mark.parametrize("planes", [(0, 0), (2, 1), (-1, 2), (0, 5)])
+def test_planes_outside_the_image_are_refused(planes):
+    with pytest.raises(DataError, match="planes"):
+        IntegralVolume.build(np.zeros((4, 2, 2), np.int16), planes=planes)
+
+
+@given(images, paddings, st.integers(1, 5))
+def test_reordered_tables_hold_the_same_corners(image, padding, step):
+    integral = IntegralVolume.build(image, padding)
+    every = integral.every(step)
+    rng = np.random.default_rng(0)
+    index = rng.integers(0, image.shape, (20, 3))
+    index[:, 2] -= index[:, 2] % step
+    corner = rng.integers(-np.array(padding), np.array(padding) + 2, (20, 3))
+    channel = np.zeros(20, np.int64)
+    here = integral.flat[integral.flat_index(index) + integral.flat_offset(corner, channel)]
+    there = every.flat[every.flat_index(index) + every.flat_offset(corner, channel)]
+    np.testing.assert_array_equal(here, there)
+    np.testing.assert_array_equal(here, integral.table[0][tuple((index + padding + corner).T)])

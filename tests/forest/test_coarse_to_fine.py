@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from regforest.errors import DataError
 from regforest.features import BoxFeatures
@@ -34,20 +35,41 @@ def test_foreground_labels_are_those_of_the_full_prediction(case):
 
 
 def test_when_nothing_is_certain_everything_is_predicted(case):
-    fast = predict_coarse_to_fine(*case, SPACING, background=0, certain=1.1)
+    fast = predict_coarse_to_fine(*case, SPACING, background=0, doubt=-1)
     np.testing.assert_array_equal(fast, predict_volume(*case, SPACING))
 
 
 def test_when_all_is_certain_each_block_has_its_first_voxel(case):
     full = predict_volume(*case, SPACING)
-    fast = predict_coarse_to_fine(*case, SPACING, background=0, certain=-1, stride=3)
-    z, y, x = np.indices(SHAPE) // 3 * 3
+    fast = predict_coarse_to_fine(*case, SPACING, background=0, doubt=9)
+    z, y, x = np.indices(SHAPE) // 4 * 4
     np.testing.assert_array_equal(fast, full[:, z, y, x])
 
 
 def test_the_number_of_threads_changes_nothing(case):
     one = predict_coarse_to_fine(*case, SPACING, background=0)
     np.testing.assert_array_equal(predict_coarse_to_fine(*case, SPACING, background=0, n_jobs=3), one)
+
+
+def test_a_stride_of_one_is_the_full_prediction(case):
+    fast = predict_coarse_to_fine(*case, SPACING, background=0, stride=1)
+    np.testing.assert_array_equal(fast, predict_volume(*case, SPACING))
+
+
+@pytest.mark.parametrize("stride", [0, 3, -4])
+def test_strides_that_cannot_be_halved_are_refused(case, stride):
+    with pytest.raises(DataError, match="stride"):
+        predict_coarse_to_fine(*case, SPACING, background=0, stride=stride)
+
+
+def test_voxels_of_doubt_and_their_neighbours_have_their_own_values(case):
+    full = predict_volume(*case, SPACING)
+    fast = predict_coarse_to_fine(*case, SPACING, background=0, stride=2)
+    doubtful = np.zeros(SHAPE, bool)
+    doubtful[::2, ::2, ::2] = full[0, ::2, ::2, ::2] < 0.95
+    near = ndimage.binary_dilation(doubtful, np.ones((3, 3, 3)))
+    assert 0 < near.mean() < 0.5
+    np.testing.assert_array_equal(fast[:, near], full[:, near])
 
 
 def test_a_background_that_does_not_exist_is_an_error(case):

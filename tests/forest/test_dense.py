@@ -1,12 +1,23 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy import ndimage
 
 from regforest.errors import DataError
 from regforest.features import BoxFeatures
-from regforest.forest import Forest, ForestClassifier, ForestRegressor, predict_points, predict_volume
+from regforest.forest import (
+    Forest,
+    ForestClassifier,
+    ForestRegressor,
+    predict_labels,
+    predict_points,
+    predict_slabs,
+    predict_volume,
+)
+from regforest.forest.slabs import SlabPrediction, VoxelForest
 
 SPACING = (1.5, 2.0, 2.5)
 
@@ -140,3 +151,86 @@ def test_a_forest_read_from_arrays_predicts_the_same():
     np.testing.assert_array_equal(
         predict_volume(again, boxes, volumes, SPACING), predict_volume(forest, boxes, volumes, SPACING)
     )
+
+
+@pytest.mark.parametrize("stride", [1, 3])
+def test_labels_are_the_largest_of_the_full_answer(stride):
+    forest, boxes, volumes = smooth_case()
+    full = predict_volume(forest, boxes, volumes, SPACING, stride=stride)
+    found = predict_labels(forest, boxes, volumes, SPACING, stride=stride, n_jobs=2)
+    np.testing.assert_array_equal(found.label, full.argmax(axis=0))
+    np.testing.assert_array_equal(found.probability, full.max(axis=0))
+
+
+@pytest.mark.parametrize("stride", [1, 2, 5])
+def test_slabs_put_together_are_the_volume(stride):
+    forest, boxes, volumes = smooth_case(1, channels=2)
+    full = predict_volume(forest, boxes, volumes, SPACING, stride=stride)
+    work = SlabPrediction(VoxelForest.compile(forest, boxes, SPACING), volumes, stride)
+    fixed, each = work._bytes(4 * 13 * 37)
+    bound = (fixed + 2.5 * each) / 1e6
+    slabs = list(predict_slabs(forest, boxes, volumes, SPACING, stride=stride, max_memory_mb=bound))
+    assert max(maps.shape[1] for _, maps in slabs) == min(2, full.shape[1])
+    assert [planes.start for planes, _ in slabs] == list(range(0, full.shape[1], 2))
+    np.testing.assert_array_equal(np.concatenate([maps for _, maps in slabs], axis=1), full)
+    bounded = predict_volume(forest, boxes, volumes, SPACING, stride=stride, max_memory_mb=bound, n_jobs=1)
+    np.testing.assert_array_equal(bounded, full)
+
+
+def test_a_bound_that_no_plane_fits_into_says_how_much_one_needs():
+    forest, boxes, volumes = smooth_case()
+    with pytest.raises(DataError, match=r"one plane needs \d+ MB"):
+        predict_volume(forest, boxes, volumes, SPACING, max_memory_mb=0.1)
+
+
+def test_progress_goes_on_from_slab_to_slab():
+    forest, boxes, volumes = smooth_case()
+    work = SlabPrediction(VoxelForest.compile(forest, boxes, SPACING), volumes)
+    fixed, each = work._bytes(0)
+    seen = []
+    predict_labels(
+        forest,
+        boxes,
+        volumes,
+        SPACING,
+        max_memory_mb=(fixed + 4.5 * each) / 1e6,
+        progress=lambda *at: seen.append(at),
+    )
+    assert seen == [(4, 11), (8, 11), (11, 11)]
+
+
+def test_the_memory_of_the_work_stays_below_what_was_reckoned():
+    forest, boxes, _ = smooth_case()
+    image = np.zeros((150, 150, 150), np.int16)
+    work = SlabPrediction(VoxelForest.compile(forest, boxes, SPACING), [image])
+    fixed, each = work._bytes(0)
+    tracemalloc.start()
+    predict_labels(forest, boxes, [image], SPACING, max_memory_mb=(fixed + 20 * each) / 1e6)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    results = image.size * (2 + 4)
+    assert peak - results < (fixed + 20 * each) * 1.1
+    assert peak - results > 10 * each  # it was measured
+
+
+def test_only_wanted_voxels_are_written():
+    forest, boxes, volumes = smooth_case(2)
+    full = predict_volume(forest, boxes, volumes, SPACING)
+    wanted = np.random.default_rng(0).random(volumes[0].shape) < 0.1
+    maps = np.full(full.shape, -1, np.float32)
+    SlabPrediction(VoxelForest.compile(forest, boxes, SPACING), volumes).fill(slice(0, 11), maps=maps, wanted=wanted)
+    np.testing.assert_array_equal(maps, np.where(wanted, full, -1))
+
+
+def test_a_volume_thinner_than_every_box_is_predicted():
+    forest, boxes, _ = smooth_case()
+    image = np.full((1, 1, 1), 500, np.int16)
+    found = predict_volume(forest, boxes, [image], 0.3)
+    np.testing.assert_array_equal(found.reshape(4, 1).T, forest.predict(boxes.evaluate([image], 0.3, [[0, 0, 0]])))
+
+
+@pytest.mark.parametrize("volumes", [[], [np.zeros((3, 3), np.int16)], [np.zeros((2, 2, 2), np.float32)]])
+def test_what_is_no_image_of_int16_is_refused(volumes):
+    forest, boxes, _ = smooth_case()
+    with pytest.raises(DataError, match="channels"):
+        predict_volume(forest, boxes, volumes, SPACING)

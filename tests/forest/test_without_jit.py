@@ -1,4 +1,7 @@
-"""The kernels mean the same as plain Python; a fresh process, because numba reads the switch when it is imported."""
+"""The kernels mean the same as plain Python and stay within their arrays.
+
+Fresh processes, because numba reads its switches when it is imported.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,8 @@ import pytest
 PROGRAM = """
 import numpy as np
 from regforest.features import BoxFeatures
-from regforest.forest import ForestClassifier, ForestRegressor, predict_points, predict_volume
+from regforest.forest import ForestClassifier, ForestRegressor, predict_coarse_to_fine, predict_labels, predict_points
+from regforest.forest import predict_volume
 
 np.seterr(over="ignore")  # 64-bit arithmetic of the random numbers wraps around on purpose
 rng = np.random.default_rng(0)
@@ -26,6 +30,9 @@ forest = ForestClassifier(2, max_depth=6, random_state=0).fit(X, y).forest_
 soft = ForestRegressor(2, max_depth=4, random_state=0).fit(X, index.astype(float)).forest_
 np.savez(
     OUT, X=X, dense=pool.evaluate_dense([image], 1.0), volume=predict_volume(forest, pool, [image], 1.0),
+    strided=predict_volume(forest, pool, [image], 1.0, stride=3),
+    labels=predict_labels(forest, pool, [image], 1.0).label,
+    coarse=predict_coarse_to_fine(forest, pool, [image], 1.0, background=0, stride=2),
     points=predict_points(soft, pool, [image], 1.0, index[::3]), rows=forest.predict(X), leaves=soft.apply(X),
     **{"hard_" + name: array for name, array in forest.to_arrays().items()},
     **{"soft_" + name: array for name, array in soft.to_arrays().items()},
@@ -37,7 +44,11 @@ np.savez(
 def answers(tmp_path_factory):
     folder = tmp_path_factory.mktemp("jit")
     found = []
-    for name, switches in (("on", {}), ("off", {"NUMBA_DISABLE_JIT": "1"})):
+    for name, switches in (
+        ("on", {}),
+        ("off", {"NUMBA_DISABLE_JIT": "1"}),
+        ("bounds checked", {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(folder)}),
+    ):
         out = folder / f"{name}.npz"
         code = PROGRAM.replace("OUT", repr(str(out)))
         subprocess.run([sys.executable, "-W", "error", "-c", code], env=os.environ | switches, check=True)
@@ -45,8 +56,9 @@ def answers(tmp_path_factory):
     return found
 
 
-def test_plain_python_gives_the_same_bits(answers):
-    compiled, plain = answers
-    assert set(compiled) == set(plain)
+@pytest.mark.parametrize("other", [1, 2], ids=["plain Python", "bounds checked"])
+def test_every_way_of_running_the_kernels_gives_the_same_bits(answers, other):
+    compiled, found = answers[0], answers[other]
+    assert set(compiled) == set(found)
     for name, array in compiled.items():
-        np.testing.assert_array_equal(plain[name], array, err_msg=name)
+        np.testing.assert_array_equal(found[name], array, err_msg=name)

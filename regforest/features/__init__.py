@@ -3,5 +3,6 @@
 from regforest.features.boxes import BoxFeatures
 from regforest.features.compiled import CompiledBoxes
 from regforest.features.integral import IntegralVolume, Quantisation, quantise
+from regforest.features.space import BoxSpace
 
-__all__ = ["BoxFeatures", "CompiledBoxes", "IntegralVolume", "Quantisation", "quantise"]
+__all__ = ["BoxFeatures", "BoxSpace", "CompiledBoxes", "IntegralVolume", "Quantisation", "quantise"]

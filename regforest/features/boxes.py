@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from regforest.errors import DataError, ModelError
 from regforest.features.compiled import CompiledBoxes
+from regforest.features.space import BoxSpace
 
 __all__ = ["BoxFeatures"]
 
-_MAX_BOX_VOXELS = 65536
+MAX_BOX_VOXELS = 65536
 _MAX_MM = 10_000
 
 
@@ -77,49 +79,44 @@ class BoxFeatures:
         local_share: float = 0.2,
         channels: int = 1,
     ) -> BoxFeatures:
-        """Draw a pool.
-
-        Parameters
-        ----------
-        n : int
-            Number of features.
-        seed : int or Generator
-            Source of the draw.
-        max_offset_mm : float or three floats
-            Radius of the ball (or half axes of the ellipsoid, x y z) in which box centres are uniform.
-        size_range_mm : (float, float)
-            Smallest and largest edge; each edge is drawn by itself, uniform in its logarithm.
-        two_box_share : float
-            Share of differences; each of their boxes has its own channel.
-        local_share : float
-            Probability that a box is drawn so that it covers the point itself.
-        channels : int
-            Number of images.
+        """Draw a pool of n features from a `BoxSpace` of these parameters.
 
         Raises
         ------
         DataError
             If a number is out of range.
         """
-        radii = np.broadcast_to(np.asarray(max_offset_mm, np.float64), 3)
-        low, high = size_range_mm
-        shares_fit = 0 <= two_box_share <= 1 and 0 <= local_share <= 1
-        if n < 1 or channels < 1 or not 0 < low <= high or (radii < 0).any() or not shares_fit:
-            raise DataError(
-                f"cannot draw {n} features with offsets up to {max_offset_mm} mm, sizes {size_range_mm} mm, shares "
-                f"{two_box_share} and {local_share}, {channels} channels"
-            )
-        rng = np.random.default_rng(seed)
-        sizes = np.exp(rng.uniform(np.log(low), np.log(high), (n, 2, 3)))
-        direction = rng.normal(size=(n, 2, 3))
-        direction /= np.linalg.norm(direction, axis=2, keepdims=True)
-        displaced = direction * np.cbrt(rng.random((n, 2, 1))) * radii
-        covering = rng.uniform(-0.5, 0.5, (n, 2, 3)) * sizes
-        local = rng.random((n, 2, 1)) < local_share
-        channel = rng.integers(channels, size=(n, 2))
-        channel[rng.random(n) >= two_box_share, 1] = -1
-        offsets = np.where(local, covering, displaced)
+        if n < 1:
+            raise DataError(f"cannot draw {n} features")
+        space = BoxSpace(max_offset_mm, size_range_mm, two_box_share, local_share, channels)
+        offsets, sizes, channel = space.draw(n, np.random.default_rng(seed))
         return cls(offsets.astype(np.float32), sizes.astype(np.float32), channel.astype(np.int32))
+
+    @classmethod
+    def from_voxels(
+        cls,
+        low_zyx: NDArray[np.integer[Any]],
+        high_zyx: NDArray[np.integer[Any]],
+        channels: NDArray[np.integer[Any]],
+        spacing_mm: ArrayLike,
+    ) -> BoxFeatures:
+        """Make the pool that `compile` turns into these boxes at this spacing.
+
+        Parameters
+        ----------
+        low_zyx, high_zyx : ndarray of int, shape (F, 2, 3)
+            First voxel of each box and the one behind its last, relative to the point.
+        channels : ndarray of int, shape (F, 2)
+            -1 for an absent second box.
+        spacing_mm : float or array_like, shape (3,)
+            Spacing along x, y, z.
+        """
+        spacing = np.broadcast_to(np.asarray(spacing_mm, np.float64), 3)
+        counts = np.maximum(high_zyx - low_zyx, 1)[..., ::-1]
+        centres = low_zyx[..., ::-1] + (counts - 1) / 2
+        return cls(
+            (centres * spacing).astype(np.float32), (counts * spacing).astype(np.float32), channels.astype(np.int32)
+        )
 
     def __len__(self) -> int:
         return len(self.channels)
@@ -161,10 +158,10 @@ class BoxFeatures:
             raise DataError(f"expected three positive spacings in mm, got {spacing.tolist()}")
         counts = np.maximum(1, np.floor(self.sizes_mm / spacing + 0.5))
         largest = counts.prod(axis=2).max()
-        if largest >= _MAX_BOX_VOXELS:
+        if largest >= MAX_BOX_VOXELS:
             raise DataError(
                 f"a box of {largest:.0f} voxels is too large at a spacing of {spacing.tolist()} mm: "
-                f"fewer than {_MAX_BOX_VOXELS} are allowed; use smaller boxes or a coarser grid"
+                f"fewer than {MAX_BOX_VOXELS} are allowed; use smaller boxes or a coarser grid"
             )
         low = np.floor(self.offsets_mm / spacing - (counts - 1) / 2 + 0.5)
         low_zyx, high_zyx = low[..., ::-1].astype(np.int64), (low + counts)[..., ::-1].astype(np.int64)

@@ -232,8 +232,8 @@ class IntegralVolume:
         return IntegralVolume(flat, self.channels, self.shape_zyx, self.padding_zyx, step)
 
     @property
-    def _strides(self) -> tuple[int, int, int, int]:
-        """Steps in the flat table from one channel, plane, row and phase to the next."""
+    def strides(self) -> tuple[int, int, int, int]:
+        """Steps in the flat table from a channel, a plane, a row, and a phase of `every` to the next."""
         planes, rows, columns = _padded(self.shape_zyx, self.padding_zyx)
         phase = -(-columns // self.step_x)
         row = phase * self.step_x
@@ -244,13 +244,13 @@ class IntegralVolume:
 
         With a step, x must be a multiple of it.
         """
-        _, plane, row, _ = self._strides
+        _, plane, row, _ = self.strides
         z, y, x = np.moveaxis(np.asarray(index_zyx, np.int64), -1, 0)
         return np.asarray(z * plane + y * row + x // self.step_x)
 
     def flat_offset(self, corner_zyx: NDArray[np.int64], channel: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
         """Offsets in the flat table of corners (..., 3) given in voxels from a voxel, in a channel (...)."""
-        table, plane, row, phase = self._strides
+        table, plane, row, phase = self.strides
         z, y, x = np.moveaxis(corner_zyx + self.padding_zyx, -1, 0)
         return np.asarray(channel * table + z * plane + y * row + x % self.step_x * phase + x // self.step_x)
 

@@ -4,12 +4,18 @@ from regforest.forest.coarse_to_fine import predict_coarse_to_fine
 from regforest.forest.dense import Labels, predict_labels, predict_points, predict_slabs, predict_volume
 from regforest.forest.estimators import ForestClassifier, ForestRegressor
 from regforest.forest.forest import Forest
+from regforest.forest.grow import TreeSettings
+from regforest.forest.grow_on_images import GrownOnImages, TrainingImage, grow_on_images
 
 __all__ = [
     "Forest",
     "ForestClassifier",
     "ForestRegressor",
+    "GrownOnImages",
     "Labels",
+    "TrainingImage",
+    "TreeSettings",
+    "grow_on_images",
     "predict_coarse_to_fine",
     "predict_labels",
     "predict_points",

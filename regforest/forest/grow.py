@@ -12,13 +12,21 @@ from numpy.typing import NDArray
 
 from regforest._threads import in_threads, run_in_threads
 from regforest.forest._binning import encode, find_edges
-from regforest.forest._growing import Limits, Samples, TreeArrays, grow_tree
+from regforest.forest._candidates import BoxField, Source
+from regforest.forest._growing import grow_tree
+from regforest.forest._nodes import Limits, Samples, TreeArrays
 from regforest.forest.forest import Forest
 
-__all__ = ["BinnedColumns", "Grown", "TreeSettings", "bag_counts", "grow_forest"]
+__all__ = ["BinnedColumns", "Grown", "TreeSettings", "bag_counts", "grow_forest", "grow_one"]
 
 _EDGES = 255
 _DEEPEST = 10_000  # stands for "no limit": deeper than any tree of balanced or skewed data gets in practice
+
+
+_NO_FIELD = BoxField(
+    np.empty(0, np.int32), np.empty((0, 3), np.int64), np.empty(0, np.int32), np.empty(0, np.int64),
+    np.empty(3), np.empty(3), np.empty(2), 1, 0.0, 0.0,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -132,8 +140,9 @@ def grow_forest(
     n_jobs : int or None
         Threads.
     """
-    parts = ((columns, targets, weights, int(seed), settings, n_classes) for seed in seeds)
-    trees = list(in_threads(_grow_one, parts, n_jobs))
+    source = Source(columns.codes, columns.rows, _NO_FIELD)
+    parts = ((source, targets, weights, int(seed), settings, n_classes) for seed in seeds)
+    trees = list(in_threads(grow_one, parts, n_jobs))
     return Grown(Forest.from_trees(trees, len(columns.codes)), np.stack([tree["decrease"] for tree in trees]))
 
 
@@ -145,14 +154,15 @@ def bag_counts(seed: int, weights: NDArray[np.float32]) -> NDArray[np.int64]:
     return counts
 
 
-def _grow_one(
-    columns: BinnedColumns,
+def grow_one(
+    source: Source,
     targets: NDArray[Any],
     weights: NDArray[np.float32],
     seed: int,
     settings: TreeSettings,
     n_classes: int,
 ) -> dict[str, NDArray[Any]]:
+    """Grow the tree of one seed; returns its arrays, cut to their lengths, under the names of `TreeArrays`."""
     if settings.bootstrap:
         weights = weights * np.maximum(bag_counts(seed, weights), 0).astype(np.float32)
     rows = np.flatnonzero(weights > 0).astype(np.int32)
@@ -164,18 +174,25 @@ def _grow_one(
     )  # fmt: skip
     depth = min(settings.max_depth or _DEEPEST, _DEEPEST)
     leaves = min(max(1, len(rows) // settings.min_samples_leaf), 2 ** min(depth, 40))
+    features = len(source.codes)
     feature, left, right, leaf = np.empty((4, 2 * leaves), np.int32)
-    threshold = np.empty(2 * leaves, np.float32)
-    values = np.empty((leaves, outputs), np.float32)
-    tree = TreeArrays(feature, threshold, left, right, leaf, values, np.zeros(len(columns.codes)))
+    tree = TreeArrays(
+        feature,
+        left,
+        right,
+        leaf,
+        np.empty(2 * leaves, np.float32),
+        np.empty((leaves, outputs), np.float32),
+        np.zeros(features or leaves),
+        np.empty((0 if features else leaves, 2, 7), np.int32),
+    )
     limits = Limits(depth, settings.max_features, settings.min_samples_split, settings.min_samples_leaf)
-    n_nodes, n_leaves = grow_tree(columns.codes, columns.rows, samples, limits, np.array([seed], np.uint64), tree)
-    return {
-        "feature": feature[:n_nodes].copy(),
-        "threshold": threshold[:n_nodes].copy(),
-        "left": left[:n_nodes].copy(),
-        "right": right[:n_nodes].copy(),
-        "leaf": leaf[:n_nodes].copy(),
-        "values": values[:n_leaves].copy(),
+    n_nodes, n_leaves = grow_tree(source, samples, limits, np.array([seed], np.uint64), tree)
+    of_nodes = {
+        name: getattr(tree, name)[:n_nodes].copy() for name in ("feature", "threshold", "left", "right", "leaf")
+    }
+    return of_nodes | {
+        "values": tree.values[:n_leaves].copy(),
         "decrease": tree.decrease,
+        "boxes": tree.boxes[: n_leaves - 1].copy(),
     }

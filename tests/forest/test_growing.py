@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regforest.forest import _growing, _splits
+from regforest.forest import _candidates, _splits
 from regforest.forest.grow import BinnedColumns, TreeSettings, bag_counts, grow_forest
 from tests.reference import codes_of, exhaustive_split
 
@@ -91,7 +91,7 @@ def test_all_three_scans_find_the_split_that_trying_every_code_finds(seed, sampl
 
 def test_random_numbers_follow_splitmix64():
     state = np.array([1234567], np.uint64)
-    drawn = [_growing.random_below(state, 2**53) for _ in range(3)]
+    drawn = [_candidates.random_below(state, 2**53) for _ in range(3)]
     # published sequence for this seed, without its 11 lowest bits
     assert drawn == [n >> 11 for n in (6457827717110365317, 3203168211198807973, 9817491932198370423)]
 

@@ -14,9 +14,9 @@ import pytest
 
 PROGRAM = """
 import numpy as np
-from regforest.features import BoxFeatures
+from regforest.features import BoxFeatures, BoxSpace
 from regforest.forest import ForestClassifier, ForestRegressor, predict_coarse_to_fine, predict_labels, predict_points
-from regforest.forest import predict_volume
+from regforest.forest import TrainingImage, TreeSettings, grow_on_images, predict_volume
 
 np.seterr(over="ignore")  # 64-bit arithmetic of the random numbers wraps around on purpose
 rng = np.random.default_rng(0)
@@ -28,12 +28,17 @@ X = pool.evaluate([image], 1.0, index)
 y = (image > 2000).ravel()
 forest = ForestClassifier(2, max_depth=6, random_state=0).fit(X, y).forest_
 soft = ForestRegressor(2, max_depth=4, random_state=0).fit(X, index.astype(float)).forest_
+drawn = grow_on_images(
+    [TrainingImage([image], index)], 1.0, BoxSpace(4, (1, 5)), y.astype(np.int32), TreeSettings(3, max_depth=4),
+    seed=0, n_trees=2, n_classes=2,
+)
 np.savez(
     OUT, X=X, dense=pool.evaluate_dense([image], 1.0), volume=predict_volume(forest, pool, [image], 1.0),
     strided=predict_volume(forest, pool, [image], 1.0, stride=3),
     labels=predict_labels(forest, pool, [image], 1.0).label,
     coarse=predict_coarse_to_fine(forest, pool, [image], 1.0, background=0, stride=2),
     points=predict_points(soft, pool, [image], 1.0, index[::3]), rows=forest.predict(X), leaves=soft.apply(X),
+    **{"drawn_" + name: array for name, array in (drawn.forest.to_arrays() | drawn.boxes.to_arrays()).items()},
     **{"hard_" + name: array for name, array in forest.to_arrays().items()},
     **{"soft_" + name: array for name, array in soft.to_arrays().items()},
 )

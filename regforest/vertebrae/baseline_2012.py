@@ -131,7 +131,7 @@ class Baseline2012:
         if volume.voxels.min() == volume.voxels.max():
             return Localization(Landmarks({}), "empty", "all voxels have one value")
         image = self._tissue(volume)
-        votes = cast_votes(self.forest, self.boxes, image, self.settings.stride, n_jobs)
+        votes = cast_votes(self.forest, self.boxes, image, self.settings.stride, self.settings.votes, n_jobs)
         points, looks = self._candidates(image, votes)
         reading = read_chain(points, looks, votes, image.grid, self.prior, self.settings.chain)
         return self._verdict(points, reading, hounsfield_doubt(volume))

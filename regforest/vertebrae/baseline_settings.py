@@ -12,7 +12,8 @@ from regforest.vertebrae.vote_chain import ChainSettings
 __all__ = ["BaselineSettings"]
 
 _COUNTS = (
-    "features", "trees", "max_depth", "min_samples_leaf", "features_per_node", "stride", "near_features", "components"
+    "features", "trees", "max_depth", "min_samples_leaf", "features_per_node", "stride", "votes", "near_features",
+    "components",
 )  # fmt: skip
 _LENGTHS = ("spacing_mm", "max_offset_mm", "near_offset_mm")
 _RANGES = ("box_size_mm", "near_box_size_mm")
@@ -38,8 +39,8 @@ class BaselineSettings:
         Candidate features at each node.
     sharpness : float
         The weight of a leaf's vote falls with this power of its spread.
-    stride : int
-        Every `stride`-th voxel along each axis votes.
+    stride, votes : int
+        Every `stride`-th voxel along each axis votes, and this many of the votes for each vertebra are kept.
     near_features, near_offset_mm, near_box_size_mm : int, float, tuple of float
         The same of the box features that describe appearance.
     components : int
@@ -60,6 +61,7 @@ class BaselineSettings:
     features_per_node: int = 60
     sharpness: float = 3.0
     stride: int = 3
+    votes: int = 4000
     near_features: int = 300
     near_offset_mm: float = 24.0
     near_box_size_mm: tuple[float, float] = (3.0, 20.0)

@@ -164,8 +164,8 @@ class Votes:
         return modes
 
 
-def cast_votes(forest: Forest, boxes: BoxFeatures, image: Volume, stride: int, n_jobs: int = 1) -> Votes:
-    """Let every `stride`-th voxel along each axis vote.
+def cast_votes(forest: Forest, boxes: BoxFeatures, image: Volume, stride: int, kept: int, n_jobs: int = 1) -> Votes:
+    """Let every `stride`-th voxel along each axis vote, and keep the surest votes for each vertebra.
 
     Parameters
     ----------
@@ -177,17 +177,21 @@ def cast_votes(forest: Forest, boxes: BoxFeatures, image: Volume, stride: int, n
         A working image.
     stride : int
         Step between voting voxels.
+    kept : int
+        How many votes for each vertebra are kept at most.
     n_jobs : int
         Threads; does not change the result.
     """
     grid, count = image.grid, len(PAPER_LEVELS)
     found = predict_volume(forest, boxes, [image.voxels], grid.spacing_mm, stride=stride, n_jobs=n_jobs)
-    index_zyx = np.indices(found.shape[1:]).reshape(3, -1).T * stride
+    voters = grid.index_to_lps((np.indices(found.shape[1:]).reshape(3, -1).T * stride)[:, ::-1])
     weights = found[:count].reshape(count, -1).astype(np.float64)
-    moved = found[count:].reshape(count, 3, -1).transpose(0, 2, 1) / weights[..., None]
+    moved = found[count:].reshape(count, 3, -1).transpose(0, 2, 1)
+    surest = np.argsort(-weights, axis=1, kind="stable")[:, :kept]
+    weights = np.take_along_axis(weights, surest, axis=1)
+    moved = np.take_along_axis(moved, surest[..., None], axis=1) / weights[..., None]
     # displacements follow the axes of the image, as the features do
-    points = grid.index_to_lps(index_zyx[:, ::-1]) + moved @ grid.direction.T
-    return Votes(points, weights / weights.sum(axis=1, keepdims=True))
+    return Votes(voters[surest] + moved @ grid.direction.T, weights / weights.sum(axis=1, keepdims=True))
 
 
 def _gaussian(points: FloatArray, centres: FloatArray, sd: float) -> FloatArray:

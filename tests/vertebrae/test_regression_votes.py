@@ -94,12 +94,24 @@ def test_votes_are_displacements_along_the_axes_of_the_image(degrees):
     values = np.zeros((2, 4 * COUNT))
     values[:, :COUNT] = 0.25
     values[:, COUNT:] = 0.25 * np.tile([1, 2, -3], COUNT)
-    votes = cast_votes(stump(values), boxes, Volume(np.zeros(grid.shape_zyx, np.int16), grid), stride=2)
+    votes = cast_votes(stump(values), boxes, Volume(np.zeros(grid.shape_zyx, np.int16), grid), stride=2, kept=99)
     assert votes.points_lps_mm.shape == (COUNT, 3 * 2 * 4, 3)
     np.testing.assert_allclose(votes.weights.sum(axis=1), 1)
     first, last = grid.index_to_lps([[0, 0, 0], [6, 2, 4]])
     np.testing.assert_allclose(votes.points_lps_mm[5, 0], first + turned @ [1, 2, -3], atol=1e-4)
     np.testing.assert_allclose(votes.points_lps_mm[5, -1], last + turned @ [1, 2, -3], atol=1e-4)
+
+
+def test_only_the_surest_votes_for_each_vertebra_are_kept():
+    grid = Grid.from_parts((3, 3, 3), (3, 3, 3))
+    boxes = BoxFeatures(np.zeros((1, 2, 3)), np.full((1, 2, 3), 3.0), [[0, -1]])
+    values = np.zeros((2, 4 * COUNT))
+    values[0, :COUNT], values[1, :COUNT] = 0.1, 0.4
+    image = np.zeros(grid.shape_zyx, np.int16)
+    image[1, 2, 0] = image[2, 2, 2] = 50
+    votes = cast_votes(stump(values), boxes, Volume(image, grid), stride=1, kept=3)
+    np.testing.assert_allclose(votes.weights[7], np.array([0.4, 0.4, 0.1]) / 0.9)
+    np.testing.assert_allclose(votes.points_lps_mm[7], [[0, 6, 3], [6, 6, 6], [0, 0, 0]])
 
 
 def some_votes():

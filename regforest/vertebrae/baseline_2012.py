@@ -32,7 +32,8 @@ __all__ = ["Baseline2012", "BaselineSettings"]
 MODEL_KIND = "vertebrae-2012"
 
 _TISSUE_HU = (-300, 500)  # beyond, lung and metal would outweigh what tells vertebrae apart
-_SELF_NAMING = {"C1", "C2", "S1", "S2"}
+# levels that name themselves: the ends of the spine, or both sides of a border between regions
+_SELF_NAMING = ({"C1"}, {"C2"}, {"S1"}, {"S2"}, {"C7", "T1"}, {"T12", "L1"})
 _PARTS: dict[str, Any] = {
     "forest": Forest, "boxes": BoxFeatures, "near_boxes": BoxFeatures, "appearance": Appearance
 }  # fmt: skip
@@ -213,14 +214,15 @@ class Baseline2012:
         names = {v: PAPER_LEVELS[v] for v in reading.chosen}
         probabilities = {names[v]: p for v, p in reading.probabilities.items()}
         landmarks = Landmarks({names[v]: points[i] for v, i in reading.chosen.items()}, probabilities)
-        reason = doubt
+        anchored = any(group <= set(landmarks) for group in _SELF_NAMING)
+        reason = doubt or ("" if anchored else "no anchoring level in view")
         if not reason and reading.shift_probability[0] < self.settings.min_probability:
             reason = "the whole chain may be shifted by a level"
         return Localization(
             landmarks,
             "uncertain" if reason else "ok",
             reason,
-            bool(_SELF_NAMING & set(landmarks)),
+            anchored,
             reading.shift_probability,
             probabilities,
         )

@@ -92,7 +92,7 @@ class BaselineSettings:
         """Return the smallest useful settings, for a smoke run."""
         sampling = BaselineSampling(anywhere=600, near_spine=600)
         return cls(
-            spacing_mm=4.0, stride=2, features=200, trees=8, max_depth=14, near_features=120, sampling=sampling
+            spacing_mm=4.0, features=200, trees=8, max_depth=14, votes=1000, near_features=120, sampling=sampling
         )
 
     @classmethod

@@ -186,10 +186,10 @@ def cast_votes(forest: Forest, boxes: BoxFeatures, image: Volume, stride: int, k
     found = predict_volume(forest, boxes, [image.voxels], grid.spacing_mm, stride=stride, n_jobs=n_jobs)
     voters = grid.index_to_lps((np.indices(found.shape[1:]).reshape(3, -1).T * stride)[:, ::-1])
     weights = found[:count].reshape(count, -1).astype(np.float64)
-    moved = found[count:].reshape(count, 3, -1).transpose(0, 2, 1)
+    weighted = found[count:].reshape(count, 3, -1).transpose(0, 2, 1)
     surest = np.argsort(-weights, axis=1, kind="stable")[:, :kept]
     weights = np.take_along_axis(weights, surest, axis=1)
-    moved = np.take_along_axis(moved, surest[..., None], axis=1) / weights[..., None]
+    moved = np.take_along_axis(weighted, surest[..., None], axis=1) / weights[..., None]
     # displacements follow the axes of the image, as the features do
     return Votes(voters[surest] + moved @ grid.direction.T, weights / weights.sum(axis=1, keepdims=True))
 

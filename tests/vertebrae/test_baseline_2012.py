@@ -10,9 +10,10 @@ from regforest.errors import DataError, ModelError
 from regforest.io.models import read_model, write_model
 from regforest.spatial import PAPER_LEVELS, Grid, Landmarks, Volume
 from regforest.vertebrae import Baseline2012, BaselineSettings
+from regforest.vertebrae.vote_chain import ChainSettings
 from tests.vertebrae.toy_spine import reordered, toy_scan
 
-SETTINGS = replace(BaselineSettings.quick(), min_samples_leaf=10)
+SETTINGS = replace(BaselineSettings.quick(), min_samples_leaf=10, votes=300, chain=ChainSettings(candidates=60))
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,7 @@ def test_a_toy_spine_is_found_and_named(baseline):
     answer = baseline.localize(scan.image)
     assert list(answer.landmarks) == list(scan.landmarks)
     assert max(np.linalg.norm(answer.landmarks[name] - scan.landmarks[name]) for name in scan.landmarks) < 6
-    assert answer.status == "ok"
+    assert (answer.status, answer.reason) == ("uncertain", "no anchoring level in view")
     assert answer.shift_probability[0] > 0.5
     assert set(answer.probabilities) == set(answer.landmarks)
     assert baseline.locate(scan.image) == answer.landmarks
@@ -55,6 +56,17 @@ def test_a_part_of_the_spine_is_found_by_itself(baseline):
     keep = int(np.rint(scan.image.grid.lps_to_index(scan.landmarks["L3"])[2] - 5))
     part = Volume(scan.image.voxels[keep:], scan.image.grid.cropped((0, 0, keep), (64 - keep, 30, 30)))
     assert list(baseline.locate(part)) == ["L1", "L2", "L3"]
+
+
+def test_a_border_between_regions_makes_the_answer_certain():
+    def renamed(seed):
+        scan = toy_scan(seed)
+        names = dict(zip(("L1", "L2", "L3", "L4", "L5"), ("T11", "T12", "L1", "L2", "L3"), strict=True))
+        return replace(scan, landmarks=Landmarks({names[name]: point for name, point in scan.landmarks.items()}))
+
+    answer = Baseline2012(SETTINGS).fit(renamed(i) for i in range(6)).localize(toy_scan(100).image)
+    assert list(answer.landmarks) == ["T11", "T12", "L1", "L2", "L3"]
+    assert (answer.status, answer.reason, answer.anchored) == ("ok", "", True)
 
 
 def test_the_number_of_jobs_changes_nothing(baseline):

@@ -15,6 +15,7 @@ from experiments.runner import run
 from experiments.vertebrae_task import VertebraeTask
 from regforest.datasets import Dataset, folds_for
 from regforest.spatial import AnnotatedScan
+from regforest.vertebrae.baseline_2012 import Baseline2012, BaselineSettings
 from regforest.vertebrae.localizer import VertebraLocalizer, VertebraSettings
 
 __all__ = ["EXPERIMENT", "main"]
@@ -32,7 +33,12 @@ def fit(settings: VertebraSettings, seed: int, scans: Iterable[AnnotatedScan], n
     return VertebraLocalizer(settings, seed).fit(scans, n_jobs=n_jobs)
 
 
-def apply(localizer: VertebraLocalizer, scan: AnnotatedScan) -> Outcome:
+def fit_baseline(settings: BaselineSettings, seed: int, scans: Iterable[AnnotatedScan], n_jobs: int) -> Baseline2012:
+    """Learn the 2012 method from the scans of one fold."""
+    return Baseline2012(settings, seed).fit(scans, n_jobs=n_jobs)
+
+
+def apply(localizer: VertebraLocalizer | Baseline2012, scan: AnnotatedScan) -> Outcome:
     """Locate and name the vertebrae of one scan."""
     return Outcome(localizer.localize(scan.image))
 
@@ -50,7 +56,7 @@ EXPERIMENT = Experiment(
     layouts=("spine-ct", "labelled-folder"),
     methods={
         "forest": Method(VertebraSettings(), VertebraSettings.quick(), fit, apply),
-        "baseline-2012": "the regression forest with a hidden Markov model comes with a later release; use forest",
+        "baseline-2012": Method(BaselineSettings(), BaselineSettings.quick(), fit_baseline, apply),
     },
     embedded=embedded,
     folds=two_folds,

@@ -105,8 +105,8 @@ class Task(Protocol):
     def more_tables(self, summary: Mapping[str, Any]) -> list[tuple[str, Table]]:
         """Return further tables of the page, with headings."""
 
-    def charts(self, rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
-        """Return headings and inline SVG."""
+    def charts(self, summary: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+        """Return headings and inline SVG, from the summary and the rows of the main method."""
 
     def card(self, case: Mapping[str, Any], picture: bytes | None) -> tuple[float, Card]:
         """Return how bad a stored case is (the larger the worse), and its card on the page."""

@@ -49,14 +49,6 @@ def _summary(
     seconds: float,
 ) -> dict[str, Any]:
     task, options = plan.experiment.task, plan.options
-    folds = []
-    for fold in plan.folds:
-        tested = [case for case in cases if case["fold"] == fold.name]
-        part = task.summarize(_rows(tested), options.seed)
-        for key in ("structures", "floor"):
-            part.pop(key, None)
-        counts = {"train": len(fold.train), "test": len(fold.test), "cases": len(tested)}
-        folds.append({"name": fold.name, **counts, **part})
     return {
         "experiment": plan.experiment.name,
         "dataset": plan.dataset.name,
@@ -65,21 +57,31 @@ def _summary(
         "cases": len(cases),
         "failed": len({row["case"] for row in failures}),
         "seconds": round(seconds, 2),
-        **task.summarize(_rows(cases), options.seed),
-        "folds": folds,
-        "methods": {
-            name: {"cases": len(done), **task.summarize(_rows(done), options.seed)} for name, done in others.items()
-        },
+        **_judgement(plan, cases),
+        "methods": {name: {"cases": len(done), **_judgement(plan, done)} for name, done in others.items()},
         "published": [*_judged(plan, cases), *task.published()],
         "notes": [*plan.notes, *(f"{case['case']}: {note}" for case in cases for note in case["notes"])],
     }
+
+
+def _judgement(plan: Plan, cases: Sequence[Mapping[str, Any]], key: str = "rows") -> dict[str, Any]:
+    """Summarize the rows of all cases, and under ``"folds"`` those of each fold by themselves."""
+    task, seed = plan.experiment.task, plan.options.seed
+    folds = []
+    for fold in plan.folds:
+        tested = [case for case in cases if case["fold"] == fold.name]
+        part = task.summarize(_rows(tested, key), seed)
+        for detail in ("structures", "floor"):
+            part.pop(detail, None)
+        counts = {"train": len(fold.train), "test": len(fold.test), "cases": len(tested)}
+        folds.append({"name": fold.name, **counts, **part})
+    return {**task.summarize(_rows(cases, key), seed), "folds": folds}
 
 
 def _judged(plan: Plan, cases: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the files of ``--published``, judged like the run itself."""
     if plan.options.published is None:
         return []
-    part = plan.experiment.task.summarize(_rows(cases, "published_rows"), plan.options.seed)
     return [
         {
             "name": plan.options.published.resolve().name,
@@ -90,7 +92,7 @@ def _judged(plan: Plan, cases: Sequence[Mapping[str, Any]]) -> list[dict[str, An
             "note": "",
             "cases": len(cases),
             "cases_without_file": sum(case["case"] not in plan.published for case in cases),
-            **part,
+            **_judgement(plan, cases, "published_rows"),
         }
     ]
 
@@ -148,7 +150,7 @@ def _write_report(
         f"{summary['experiment']}: {dataset.name}",
         lead=task.table(summary).title,
         tables=tables,
-        charts=task.charts(_rows(cases)) if cases else [],
+        charts=task.charts(summary, _rows(cases)) if cases else [],
         cards=[card for _, card in cards],
         failures=failures,
         facts=facts,

@@ -98,7 +98,7 @@ class StructuresTask:
         rows = [(name, _cells(part)) for name, part in summary["structures"].items()]
         return [("By structure", Table("By structure", _GROUPS, rows))] if rows else []
 
-    def charts(self, rows: Sequence[Row]) -> list[tuple[str, str]]:
+    def charts(self, summary: Row, rows: Sequence[Row]) -> list[tuple[str, str]]:
         """Return localization and Dice for each structure."""
         names = sorted({row["structure"] for row in rows})
 

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from experiments.protocol import Outcome
-from regforest.evaluation import PUBLISHED_VERTEBRAE, LevelRow, evaluate_case, summarize
+from regforest.evaluation import PUBLISHED_VERTEBRAE, LevelRow, error_histogram, evaluate_case, summarize
+from regforest.evaluation.localization import REGION_NAMES
 from regforest.evaluation.numbers import defined, spread
 from regforest.evaluation.published import TWO_FOLD_DATA, UNVERIFIED_NOTE
 from regforest.report import Card, Table
-from regforest.report.charts import rate_chart, spread_chart
+from regforest.report.charts import histogram_chart, rate_chart, spread_chart
 from regforest.report.tables import number, percent
 from regforest.spatial import AnnotatedScan
 
@@ -20,6 +21,7 @@ __all__ = ["VertebraeTask"]
 Row = Mapping[str, Any]
 _SHOWN_REGIONS = ("all", "cervical", "thoracic", "lumbar")
 _COLUMNS = ("median", "mean", "std", "id. rate")
+_COUNTS = ("annotated", "predicted", "identified", "missed", "false_alarms", "false_alarms_in_gaps")
 
 
 class VertebraeTask:
@@ -34,8 +36,10 @@ class VertebraeTask:
         return [{**dataclasses.asdict(row), "error_mm": defined(row.error_mm)} for row in rows]
 
     def summarize(self, rows: Sequence[Row], seed: int) -> dict[str, Any]:
-        """Return ``{"regions": ...}``."""
-        return {"regions": summarize([_level_row(row) for row in rows], seed=seed)}
+        """Return ``{"regions": ..., "error_histogram": ...}``."""
+        levels = [_level_row(row) for row in rows]
+        errors = error_histogram(row.error_mm for row in levels)
+        return {"regions": summarize(levels, seed=seed), "error_histogram": errors}
 
     def case_row(self, rows: Sequence[Row]) -> dict[str, Any]:
         """Return counts, identification rate and errors of one case."""
@@ -65,14 +69,12 @@ class VertebraeTask:
 
     def table(self, summary: Row) -> Table:
         """Return the run beside other methods, judged results and the paper's columns."""
-        columns = [(f"this run: {summary['method']}", summary["regions"])]
-        columns += [(name, part["regions"]) for name, part in summary["methods"].items()]
-        marked = False
+        columns, marked = _own_columns(summary), False
         for entry in summary["published"]:
             if entry.get("judged") or entry["data"] == TWO_FOLD_DATA:
                 marked |= not entry["verified"]
-                columns.append((entry["name"] + ("" if entry["verified"] else " *"), entry["regions"]))
-        rows = [(region, [_cells(regions.get(region, {})) for _, regions in columns]) for region in _SHOWN_REGIONS]
+                columns.append((entry["name"] + ("" if entry["verified"] else " *"), entry))
+        rows = [(name, [_cells(part) for part in parts]) for name, parts in _by_row(summary, columns, _SHOWN_REGIONS)]
         counts = f"{summary['cases']} scans, {len(summary['folds'])} folds"
         title = (
             f"{summary['experiment']}: {summary['dataset']}, {counts}; "
@@ -83,17 +85,20 @@ class VertebraeTask:
         return Table(title, [(name, _COLUMNS) for name, _ in columns], rows, notes)
 
     def more_tables(self, summary: Row) -> list[tuple[str, Table]]:
-        """Return published results on other data and protocols, for orientation."""
+        """Return misses and false alarms, and published results on other data and protocols, for orientation."""
         others = [e for e in summary["published"] if not e.get("judged") and e["data"] != TWO_FOLD_DATA]
         rows = [
             (f"{e['name']}{'' if e['verified'] else ' *'}: {e['data']}", [_cells(e["regions"]["all"])])
             for e in others
         ]
         table = Table("", [("all", _COLUMNS)], rows, [f"* {UNVERIFIED_NOTE}"])
-        return [("Published on other data, for orientation", table)]
+        return [
+            ("Misses and false alarms", _counts_table(summary)),
+            ("Published on other data, for orientation", table),
+        ]
 
-    def charts(self, rows: Sequence[Row]) -> list[tuple[str, str]]:
-        """Return error and identification for each level."""
+    def charts(self, summary: Row, rows: Sequence[Row]) -> list[tuple[str, str]]:
+        """Return error and identification for each level, and the errors of each method."""
         annotated = [row for row in rows if row["annotated"]]
         levels = sorted({row["level"] for row in annotated})
         errors = {
@@ -104,6 +109,10 @@ class VertebraeTask:
         return [
             ("Localization error by level (mm)", spread_chart(errors, "mm")),
             ("Identified by level (%)", rate_chart({name: (sum(h), len(h)) for name, h in hits.items()})),
+            *(
+                (f"Localization errors (mm), {name}: located levels in bins of 2 mm (%)", histogram_chart(**counts))
+                for name, counts in ((name, part["error_histogram"]) for name, part in _own_columns(summary))
+            ),
         ]
 
     def card(self, case: Row, picture: bytes | None) -> tuple[float, Card]:
@@ -123,6 +132,32 @@ class VertebraeTask:
 def _level_row(row: Row) -> LevelRow:
     error = row["error_mm"]
     return LevelRow(**{**row, "error_mm": float("nan") if error is None else error})
+
+
+def _own_columns(summary: Row) -> list[tuple[str, Row]]:
+    """Name and judgement of each method of the run, the main one first."""
+    return [(f"this run: {summary['method']}", summary), *summary["methods"].items()]
+
+
+def _by_row(summary: Row, columns: Sequence[tuple[str, Row]], regions: Sequence[str]) -> list[tuple[str, list[Row]]]:
+    """Name of each row of a table, regions before folds, and what each column has of it (nothing: an empty part)."""
+    rows = [(region, [part["regions"].get(region, {}) for _, part in columns]) for region in regions]
+    for i, fold in enumerate(summary["folds"]):
+        parts = [part["folds"][i]["regions"]["all"] if part.get("folds") else {} for _, part in columns]
+        rows.append((f"fold {fold['name']}", parts))
+    return rows
+
+
+def _counts_table(summary: Row) -> Table:
+    """Return annotated, missed and wrongly named levels of each method of the run, by region and by fold."""
+    columns = _own_columns(summary)
+    rows = [
+        (name, [[str(part[key]) for key in _COUNTS] for part in parts])
+        for name, parts in _by_row(summary, columns, REGION_NAMES)
+    ]
+    heads = [key.replace("_", " ") for key in _COUNTS]
+    note = "False alarms in gaps, where a vertebra was left out of the annotation, may well be right."
+    return Table("", [(name, heads) for name, _ in columns], rows, [note])
 
 
 def _cells(region: Row) -> list[str]:

@@ -38,6 +38,15 @@ def kernel_mean(weights, place, sigma):
     return (kernel * padded.ravel()).sum() / kernel.sum()
 
 
+def markov_paths(begin, step, emission):
+    """Log-weight of every path through a hidden Markov model, by path."""
+    weights = {}
+    for path in itertools.product(range(emission.shape[1]), repeat=len(emission)):
+        weight = begin[path[0]] + sum(emission[v, state] for v, state in enumerate(path))
+        weights[path] = weight + sum(step[v, a, b] for v, (a, b) in enumerate(itertools.pairwise(path)))
+    return weights
+
+
 # --- evaluation -----------------------------------------------------------------------------------------------
 
 

@@ -1,6 +1,7 @@
 """Judging results: landmarks, masks, confidence intervals, and what others have published."""
 
 from regforest.evaluation.bootstrap import PatientBootstrap
+from regforest.evaluation.histogram import error_histogram
 from regforest.evaluation.localization import DEFINITIONS, LevelRow, evaluate_case, summarize
 from regforest.evaluation.overlap import compare_labels, compare_masks, divide_among
 from regforest.evaluation.published import PUBLISHED_STRUCTURES, PUBLISHED_VERTEBRAE, Published
@@ -17,6 +18,7 @@ __all__ = [
     "compare_labels",
     "compare_masks",
     "divide_among",
+    "error_histogram",
     "evaluate_case",
     "evaluate_structures",
     "summarize",

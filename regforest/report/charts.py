@@ -9,7 +9,7 @@ import numpy as np
 
 from regforest.spatial import sort_levels
 
-__all__ = ["rate_chart", "spread_chart"]
+__all__ = ["histogram_chart", "rate_chart", "spread_chart"]
 
 _HEIGHT, _LEFT, _BOTTOM, _TOP = 220, 46, 26, 12
 _STEP, _DISC_STEP = 34, 56  # a disc has the longer name
@@ -58,13 +58,29 @@ def rate_chart(rates: Mapping[str, tuple[int, int]]) -> str:
     marks = []
     for i, name in enumerate(names):
         hits, total = rates[name]
-        y = _y(100 * hits / total if total else 0.0, 100)
-        height = _HEIGHT - _BOTTOM - y
-        marks.append(
-            f"<g><title>{escape(f'{name}: {hits} of {total}')}</title>"
-            f'<rect class=bar x="{_x(i, names) - 9}" width="18" y="{y:.1f}" height="{height:.1f}" rx="2"/></g>'
-        )
+        marks.append(_bar(i, names, 100 * hits / total if total else 0.0, 100, f"{name}: {hits} of {total}"))
     return _frame(names, 100, marks)
+
+
+def histogram_chart(edges_mm: Sequence[float], counts: Sequence[int], beyond: int) -> str:
+    """Draw how errors spread, in per cent of all; parameters as `error_histogram` returns them."""
+    names = [*(f"{edge:g}" for edge in edges_mm[:-1]), f"{edges_mm[-1]:g}+"]
+    heights, total = [*counts, beyond], max(sum(counts) + beyond, 1)
+    top = _nice(max(100 * max(heights) / total, 1.0))
+    marks = [
+        _bar(i, names, 100 * count / total, top, f"from {edges_mm[i]:g} mm: {count} of {total}")
+        for i, count in enumerate(heights)
+    ]
+    return _frame(names, top, marks)
+
+
+def _bar(column: int, names: Sequence[str], value: float, top: float, text: str) -> str:
+    y = _y(value, top)
+    return (
+        f"<g><title>{escape(text)}</title>"
+        f'<rect class=bar x="{_x(column, names) - 9}" width="18" y="{y:.1f}" height="{_HEIGHT - _BOTTOM - y:.1f}" '
+        f'rx="2"/></g>'
+    )
 
 
 def _frame(names: Sequence[str], top: float, marks: Sequence[str]) -> str:

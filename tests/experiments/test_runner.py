@@ -364,6 +364,26 @@ def test_other_methods_get_their_own_predictions_and_columns(log, vertebrae, out
     assert "shifted" in capsys.readouterr().out
 
 
+def test_every_method_has_its_folds_its_misses_and_its_spread_of_errors(log, vertebrae, out, capsys):
+    assert run(log, vertebrae, out, "--method", "mean,shifted") == 0
+    summary = json.loads((out / "summary.json").read_text())
+    for part in (summary, summary["methods"]["shifted"]):
+        every = part["regions"]["all"]
+        assert [fold["name"] for fold in part["folds"]] == ["1", "2"]
+        for key in ("annotated", "identified", "missed", "false_alarms"):
+            assert sum(fold["regions"]["all"][key] for fold in part["folds"]) == every[key]
+        histogram = part["error_histogram"]
+        assert sum(histogram["counts"]) + histogram["beyond"] == every["annotated"] - every["missed"]
+    assert sum(summary["error_histogram"]["counts"][:5]) == 24  # below 10 mm
+    assert sum(summary["methods"]["shifted"]["error_histogram"]["counts"][:5]) == 0
+    shown, page = capsys.readouterr().out, (out / "report.html").read_text()
+    for place in (shown, page):
+        assert "fold 1" in place
+        assert "fold 2" in place
+    assert "Misses and false alarms" in page
+    assert page.count("Localization errors (mm)") == 2
+
+
 def test_published_landmarks_are_judged_by_the_same_evaluator(log, vertebrae, out, tmp_path, capsys):
     published = tmp_path / "theirs"
     for case in ("p0a", "p0b"):

@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 import pytest
 
 from regforest.report import Card, Table, write_page
-from regforest.report.charts import rate_chart, spread_chart
+from regforest.report.charts import histogram_chart, rate_chart, spread_chart
 from regforest.report.tables import number, percent
 
 
@@ -92,3 +92,13 @@ def test_a_rate_is_drawn_in_proportion():
     heights = [float(h) for h in re.findall(r'class=bar[^>]*height="([\d.]+)"', svg)]
     assert heights[0] == pytest.approx(heights[1] / 2, abs=0.1)
     assert heights[2] == 0
+
+
+def test_a_histogram_is_drawn_in_per_cent_with_an_open_last_bin():
+    svg = histogram_chart([0.0, 2.0, 4.0], [6, 2], 2)
+    heights = [float(h) for h in re.findall(r'class=bar[^>]*height="([\d.]+)"', svg)]
+    assert heights[0] == pytest.approx(3 * heights[1], abs=0.2)
+    assert re.findall(r'text-anchor="middle">([^<]+)<', svg) == ["0", "2", "4+"]
+    assert "from 2 mm: 2 of 10" in svg
+    assert "from 4 mm: 2 of 10" in svg
+    assert histogram_chart([0.0, 2.0], [0], 0).count("class=bar") == 2

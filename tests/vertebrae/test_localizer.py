@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from regforest.errors import DataError, ModelError
-from regforest.spatial import AnnotatedScan, Grid, Landmarks, Volume
+from regforest.spatial import Volume
 from regforest.vertebrae import VertebraLocalizer, VertebraSettings
 from regforest.vertebrae.sampling import SamplingSettings
+from tests.vertebrae.toy_spine import reordered, toy_scan
 
 SETTINGS = VertebraSettings(
     spacing_mm=4.0,
@@ -17,22 +18,6 @@ SETTINGS = VertebraSettings(
     max_depth=12,
     sampling=SamplingSettings(per_vertebra=120, background_per_vertebra=100),
 )
-
-
-def toy_scan(seed):
-    """L1 to L5 as balls in fat, with a wide sacrum below and a dark lung above."""
-    rng = np.random.default_rng(seed)
-    grid = Grid.from_parts((64, 30, 30), (4, 4, 4), rng.uniform(-300, 300, 3))
-    top = grid.index_to_lps([15, 15, 50])
-    spine = Landmarks({f"L{i + 1}": top + [0, -1.0 * i, -35.0 * i] + rng.normal(0, 1, 3) for i in range(5)})
-    z, y, x = np.indices(grid.shape_zyx)
-    points = grid.index_to_lps(np.stack([x, y, z], axis=-1))
-    hu = rng.normal(-100, 20, grid.shape_zyx)
-    hu[points[..., 2] > top[2] + 25] -= 700
-    hu[points[..., 2] < spine["L5"][2] - 22] += 400
-    for centre in spine.values():
-        hu[np.linalg.norm((points - centre) / [17, 15, 13], axis=-1) < 1] = 250
-    return AnnotatedScan(str(seed), str(seed), {"image": Volume(hu.astype(np.int16), grid)}, spine)
 
 
 @pytest.fixture(scope="module")
@@ -59,20 +44,6 @@ def test_all_48_axis_orders_give_the_same_landmarks(localizer):
         found = localizer.locate(reordered(scan.image, axes, flips))
         assert list(found) == list(expected)
         np.testing.assert_allclose(found.points_lps_mm, expected.points_lps_mm, atol=1e-6)
-
-
-def reordered(volume, axes, flips):
-    # new axis i (x, y, z) runs along old axis axes[i], backwards where flips[i] < 0
-    old = volume.grid
-    step, start = np.zeros((3, 3)), np.zeros(3)
-    for i, (axis, flip) in enumerate(zip(axes, flips, strict=True)):
-        step[axis, i] = flip
-        start[axis] = 0 if flip > 0 else old.size_xyz[axis] - 1
-    index = np.eye(4)
-    index[:3, :3], index[:3, 3] = step, start
-    voxels = volume.voxels.transpose([2 - axes[2 - i] for i in range(3)])
-    voxels = np.flip(voxels, [2 - i for i in range(3) if flips[i] < 0])
-    return Volume(voxels, Grid(voxels.shape, old.matrix @ index))
 
 
 def test_the_number_of_jobs_changes_nothing(localizer):

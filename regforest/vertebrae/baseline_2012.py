@@ -1,0 +1,228 @@
+"""Vertebrae in CT by regression and a hidden Markov model: the method of Glocker et al., MICCAI 2012.
+
+The 2013 paper compares with it: a regression forest finds roughly where the spine is and which part of it the image
+shows; a generative model of appearance and shape then settles where each vertebra is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regforest.errors import DataError, ModelError
+from regforest.features import BoxFeatures
+from regforest.forest import Forest, ForestRegressor
+from regforest.io.models import read_model, write_model
+from regforest.spatial import PAPER_LEVELS, AnnotatedScan, Landmarks, Localization, Volume, hounsfield_doubt
+from regforest.vertebrae.appearance import Appearance
+from regforest.vertebrae.baseline_sampling import draw_places, draw_voters, spine_in_view
+from regforest.vertebrae.baseline_settings import BaselineSettings
+from regforest.vertebrae.chain_prior import ChainPrior, default_chain_prior, fit_chain_prior
+from regforest.vertebrae.regression_votes import Votes, cast_votes, completed_spine, grow_vote_forest, with_leaf_votes
+from regforest.vertebrae.sampling import working_image
+from regforest.vertebrae.vote_chain import Reading, neighbourhood, read_chain, spine_tube, strongest_places
+
+__all__ = ["Baseline2012", "BaselineSettings"]
+
+MODEL_KIND = "vertebrae-2012"
+
+_TISSUE_HU = (-300, 500)  # beyond, lung and metal would outweigh what tells vertebrae apart
+# levels that name themselves: the ends of the spine, or both sides of a border between regions
+_SELF_NAMING = ({"C1"}, {"C2"}, {"S1"}, {"S2"}, {"C7", "T1"}, {"T12", "L1"})
+_PARTS: dict[str, Any] = {
+    "forest": Forest, "boxes": BoxFeatures, "near_boxes": BoxFeatures, "appearance": Appearance
+}  # fmt: skip
+
+
+class Baseline2012:
+    """Find and name the vertebrae in a CT scan as it was done in 2012.
+
+    The 26 vertebrae from C1 to S2 are known, T13 and L6 are not.
+
+    Parameters
+    ----------
+    settings : BaselineSettings, optional
+        What to change from the defaults.
+    seed : int
+        One seed gives one model, whatever the number of jobs.
+
+    Examples
+    --------
+    >>> baseline = Baseline2012(BaselineSettings.quick())
+    >>> baseline.settings.trees
+    8
+    """
+
+    settings: BaselineSettings
+    boxes: BoxFeatures
+    forest: Forest
+    near_boxes: BoxFeatures
+    appearance: Appearance
+    prior: ChainPrior
+
+    def __init__(self, settings: BaselineSettings | None = None, seed: int = 0) -> None:
+        self.settings = settings or BaselineSettings()
+        self.seed = seed
+
+    def fit(
+        self,
+        scans: Iterable[AnnotatedScan],
+        progress: Callable[[str], None] | None = None,
+        n_jobs: int = 1,
+    ) -> Baseline2012:
+        """Learn from annotated scans; they are read one at a time, none is kept.
+
+        Parameters
+        ----------
+        scans : iterable of AnnotatedScan
+            Training scans; only the first channel and the landmarks are used.
+        progress : callable, optional
+            Called with a line of text as the work goes on.
+        n_jobs : int
+            Threads for growing the trees; does not change the result.
+
+        Raises
+        ------
+        DataError
+            If there is no scan, or one without any annotated vertebra in the image.
+        """
+        say = progress or (lambda _: None)
+        s = self.settings
+        self.boxes, self.near_boxes = (
+            BoxFeatures.random(count, seed=self.seed, max_offset_mm=reach_mm, size_range_mm=size_mm)
+            for count, reach_mm, size_mm in (
+                (s.features, s.max_offset_mm, s.box_size_mm),
+                (s.near_features, s.near_offset_mm, s.near_box_size_mm),
+            )
+        )
+        drawn, spines = [], []
+        for number, scan in enumerate(scans):
+            say(f"features of {scan.name}")
+            drawn.append(self._training_rows(scan, np.random.default_rng([self.seed, number])))
+            spines.append(scan.landmarks)
+        if not drawn:
+            raise DataError("training needs at least one annotated scan, there is none")
+        rows, moved, annotated, bodies, levels, others = (np.concatenate(part) for part in zip(*drawn, strict=True))
+        say(f"growing {s.trees} trees on {len(rows)} voxels")
+        forest = grow_vote_forest(rows, moved, self._regressor(n_jobs))
+        self.forest = with_leaf_votes(forest, rows, moved, annotated, s.sharpness)
+        self.appearance = Appearance.fit(bodies, levels, others, s.components)
+        self.prior = fit_chain_prior(spines)
+        return self
+
+    def locate(self, volume: Volume, n_jobs: int = 1) -> Landmarks:
+        """Return the centres of the vertebral bodies in view, LPS mm, with scores."""
+        return self.localize(volume, n_jobs=n_jobs).landmarks
+
+    def localize(self, volume: Volume, n_jobs: int = 1) -> Localization:
+        """Find and name the vertebrae in view, and say how sure the names are.
+
+        Parameters
+        ----------
+        volume : Volume
+            A CT in HU, of any orientation and spacing.
+        n_jobs : int
+            Threads; does not change the result.
+        """
+        if volume.voxels.min() == volume.voxels.max():
+            return Localization(Landmarks({}), "empty", "all voxels have one value")
+        image = self._tissue(volume)
+        votes = cast_votes(self.forest, self.boxes, image, self.settings.stride, self.settings.votes, n_jobs)
+        points, looks = self._candidates(image, votes)
+        reading = read_chain(points, looks, votes, image.grid, self.prior, self.settings.chain)
+        return self._verdict(points, reading, hounsfield_doubt(volume))
+
+    def save(self, path: str | Path) -> None:
+        """Write the model: arrays and JSON, nothing that runs."""
+        settings = {"settings": asdict(self.settings), "seed": self.seed, "prior": self.prior.to_dict()}
+        arrays = {f"{name}.{key}": array for name in _PARTS for key, array in getattr(self, name).to_arrays().items()}
+        write_model(path, MODEL_KIND, settings, arrays)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Baseline2012:
+        """Read a model written by `save`; raises `ModelError` if the file is damaged or of another kind."""
+        settings, arrays = read_model(path, MODEL_KIND)
+        try:
+            baseline = cls(BaselineSettings.from_dict(settings["settings"]), settings["seed"])
+            baseline.prior = ChainPrior.from_dict(settings["prior"])
+        except (AttributeError, KeyError, TypeError, ValueError, DataError) as error:
+            raise ModelError(f"{path}: the settings are damaged or of another version: {error!r}") from error
+        for name, kind in _PARTS.items():
+            own = {k.removeprefix(f"{name}."): array for k, array in arrays.items() if k.startswith(f"{name}.")}
+            setattr(baseline, name, kind.from_arrays(own))
+        found = baseline.forest.n_features, baseline.forest.n_outputs, len(baseline.appearance.centre)
+        wanted = len(baseline.boxes), 4 * len(PAPER_LEVELS), len(baseline.near_boxes)
+        if found != wanted:
+            raise ModelError(f"{path}: expected {wanted} features, outputs and appearance features, found {found}")
+        return baseline
+
+    def _tissue(self, volume: Volume) -> Volume:
+        image = working_image(volume, self.settings.spacing_mm)
+        return Volume(np.clip(image.voxels, *_TISSUE_HU), image.grid)
+
+    def _candidates(self, image: Volume, votes: Votes) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Places near the rough spine that look most like a vertebra: LPS mm, and log-ratios for each vertebra."""
+        s, grid = self.settings.chain, image.grid
+        coarse = spine_tube(votes.modes(s.kernel_mm), grid, s.tube_mm)
+        kept = strongest_places(coarse, self._looks(image, coarse).max(axis=1), grid, 2, s.candidates)
+        fine = neighbourhood(coarse[kept], grid)
+        looks = self._looks(image, fine)
+        kept = strongest_places(fine, looks.max(axis=1), grid, 1, s.candidates)
+        return grid.index_to_lps(fine[kept][:, ::-1]), looks[kept]
+
+    def _looks(self, image: Volume, index_zyx: NDArray[np.int64]) -> NDArray[np.float64]:
+        return self.appearance.log_ratio(self.near_boxes.evaluate([image.voxels], image.grid.spacing_mm, index_zyx))
+
+    def _training_rows(self, scan: AnnotatedScan, rng: np.random.Generator) -> tuple[NDArray[Any], ...]:
+        """Features and displacements of the voters, which are annotated; features and levels of bodies, of others."""
+        image, sampling = self._tissue(scan.image), self.settings.sampling
+        voxels, grid = [image.voxels], image.grid
+        spine = spine_in_view(scan, grid)
+        voters = draw_voters(spine, grid, sampling, rng)
+        places = draw_places(spine, scan.landmarks, grid, sampling, rng)
+        centres, annotated = completed_spine(spine, default_chain_prior())
+        # displacements follow the axes of the image, as the features do
+        moved = (centres - grid.index_to_lps(voters[:, ::-1])[:, None]) @ grid.direction
+        return (
+            self.boxes.evaluate(voxels, grid.spacing_mm, voters),
+            moved.astype(np.float32),
+            np.tile(annotated, (len(voters), 1)),
+            self.near_boxes.evaluate(voxels, grid.spacing_mm, places.bodies_zyx),
+            places.levels,
+            self.near_boxes.evaluate(voxels, grid.spacing_mm, places.others_zyx),
+        )
+
+    def _regressor(self, n_jobs: int) -> ForestRegressor:
+        s = self.settings
+        return ForestRegressor(
+            n_estimators=s.trees,
+            max_depth=s.max_depth,
+            min_samples_leaf=s.min_samples_leaf,
+            max_features=min(s.features_per_node, s.features),
+            random_state=self.seed,
+            n_jobs=n_jobs,
+        )
+
+    def _verdict(self, points: NDArray[np.float64], reading: Reading, doubt: str) -> Localization:
+        if not reading.chosen:
+            return Localization(Landmarks({}), "empty", doubt or "no vertebra found")
+        names = {v: PAPER_LEVELS[v] for v in reading.chosen}
+        probabilities = {names[v]: p for v, p in reading.probabilities.items()}
+        landmarks = Landmarks({names[v]: points[i] for v, i in reading.chosen.items()}, probabilities)
+        anchored = any(group <= set(landmarks) for group in _SELF_NAMING)
+        reason = doubt or ("" if anchored else "no anchoring level in view")
+        if not reason and reading.shift_probability[0] < self.settings.min_probability:
+            reason = "the whole chain may be shifted by a level"
+        return Localization(
+            landmarks,
+            "uncertain" if reason else "ok",
+            reason,
+            anchored,
+            reading.shift_probability,
+            probabilities,
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,73 +12,20 @@ from numpy.typing import ArrayLike, NDArray
 
 from regforest.errors import DataError, ModelError
 from regforest.features import BoxFeatures
-from regforest.forest import Forest, ForestClassifier, predict_coarse_to_fine
+from regforest.forest import Forest, predict_coarse_to_fine
 from regforest.io.models import read_model, write_model
 from regforest.spatial import LEVELS, AnnotatedScan, Landmarks, Localization, Volume, hounsfield_doubt, level
 from regforest.vertebrae.candidates import Candidates, CandidateSettings, find_candidates
 from regforest.vertebrae.chain_prior import ChainPrior, fit_chain_prior
 from regforest.vertebrae.dense_labels import BACKGROUND, CLASSES
 from regforest.vertebrae.identification import Identification, identify
-from regforest.vertebrae.sampling import SamplingSettings, draw_training_points, working_image
+from regforest.vertebrae.sampling import SamplingSettings, working_image
+from regforest.vertebrae.settings import VertebraSettings
+from regforest.vertebrae.training import TrainingVoxels
 
 __all__ = ["VertebraLocalizer", "VertebraSettings"]
 
 MODEL_KIND = "vertebrae"
-
-
-@dataclass(frozen=True)
-class VertebraSettings:
-    """Everything that can be set in training and applying a `VertebraLocalizer`.
-
-    Attributes
-    ----------
-    spacing_mm : float
-        Spacing of the isotropic working grid.
-    features : int
-        Size of the pool of box features.
-    max_offset_mm : float
-        How far from a point its boxes may lie.
-    box_size_mm : tuple of float
-        Smallest and largest edge of a box.
-    trees, max_depth, min_samples_leaf : int
-        The forest.
-    features_per_node : int
-        Candidate features at each node.
-    false_per_mm3 : float
-        Density of false candidates (ribs, processes) that the chain reckons with.
-    min_probability : float
-        Least probability of the chain as named, against shifts of it, for the answer to be called certain.
-    sampling, candidates : SamplingSettings, CandidateSettings
-        How training voxels are drawn, and how modes become candidates.
-    """
-
-    spacing_mm: float = 3.0
-    features: int = 600
-    max_offset_mm: float = 60.0
-    box_size_mm: tuple[float, float] = (3.0, 36.0)
-    trees: int = 40
-    max_depth: int = 22
-    min_samples_leaf: int = 4
-    features_per_node: int = 60
-    false_per_mm3: float = 1e-5
-    min_probability: float = 0.6
-    sampling: SamplingSettings = field(default_factory=SamplingSettings)
-    candidates: CandidateSettings = field(default_factory=CandidateSettings)
-
-    def __post_init__(self) -> None:
-        counts = ("features", "trees", "max_depth", "min_samples_leaf", "features_per_node")
-        wrong = [name for name in counts if getattr(self, name) < 1]
-        wrong += [name for name in ("spacing_mm", "max_offset_mm", "false_per_mm3") if not getattr(self, name) > 0]
-        if not 0 < self.box_size_mm[0] <= self.box_size_mm[1]:
-            wrong.append("box_size_mm")
-        if wrong:
-            raise ValueError(f"{wrong[0]} must be positive, got {getattr(self, wrong[0])!r}")
-
-    @classmethod
-    def quick(cls) -> VertebraSettings:
-        """Return the smallest useful settings, for a smoke run."""
-        sampling = SamplingSettings(per_vertebra=60, background_per_vertebra=50)
-        return cls(spacing_mm=4.0, features=200, trees=8, max_depth=14, sampling=sampling)
 
 
 class VertebraLocalizer:
@@ -113,7 +60,7 @@ class VertebraLocalizer:
         progress: Callable[[str], None] | None = None,
         n_jobs: int = 1,
     ) -> VertebraLocalizer:
-        """Learn from annotated scans; they are read one at a time, none is kept.
+        """Learn from annotated scans; they are read one at a time, none is kept (with a fixed pool of features).
 
         Parameters
         ----------
@@ -129,27 +76,13 @@ class VertebraLocalizer:
         DataError
             If there is no scan, or one without any annotated vertebra in the image.
         """
-        say = progress or (lambda _: None)
-        s = self.settings
-        self.boxes = BoxFeatures.random(
-            s.features, seed=self.seed, max_offset_mm=s.max_offset_mm, size_range_mm=s.box_size_mm
-        )
-        rows: list[NDArray[np.float32]] = []
-        labels: list[NDArray[np.float32]] = []
-        spines: list[Landmarks] = []
-        for number, scan in enumerate(scans):
-            say(f"features of {scan.name}")
-            x, y = self._training_rows(scan, np.random.default_rng([self.seed, number]))
-            rows.append(x)
-            labels.append(y)
-            spines.append(scan.landmarks)
-        if not rows:
-            raise DataError("training needs at least one annotated scan, there is none")
-        say(f"growing {s.trees} trees on {sum(map(len, rows))} voxels")
-        self.forest = self._grow(np.concatenate(rows), np.concatenate(labels), n_jobs)
+        s, say = self.settings, progress or (lambda _: None)
+        voxels = TrainingVoxels.draw(scans, s, self.seed, say)
+        say(f"growing {s.trees} trees on {len(voxels.labels)} voxels")
+        self.forest, self.boxes = voxels.grow(s, self.seed, n_jobs)
         # a field of view may begin and end anywhere: those of the training scans say nothing about others
         anywhere = np.zeros(len(LEVELS))
-        prior = fit_chain_prior(spines, false_per_mm3=s.false_per_mm3)
+        prior = fit_chain_prior(voxels.spines, false_per_mm3=s.false_per_mm3)
         self.prior = replace(prior, start_log=anywhere, end_log=anywhere)
         return self
 
@@ -215,25 +148,6 @@ class VertebraLocalizer:
             expected = f"{len(localizer.boxes)} features and {len(CLASSES)} classes"
             raise ModelError(f"{path}: expected a forest of {expected}, found one of {shape[0]} and {shape[1]}")
         return localizer
-
-    def _training_rows(
-        self, scan: AnnotatedScan, rng: np.random.Generator
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        image = working_image(scan.image, self.settings.spacing_mm)
-        points = draw_training_points(scan, image.grid, self.settings.sampling, rng)
-        return self.boxes.evaluate([image.voxels], image.grid.spacing_mm, points.index_zyx), points.labels
-
-    def _grow(self, rows: NDArray[np.float32], labels: NDArray[np.float32], n_jobs: int) -> Forest:
-        s = self.settings
-        classifier = ForestClassifier(
-            n_estimators=s.trees,
-            max_depth=s.max_depth,
-            min_samples_leaf=s.min_samples_leaf,
-            max_features=min(s.features_per_node, s.features),
-            random_state=self.seed,
-            n_jobs=n_jobs,
-        )
-        return classifier.fit(rows, labels).forest_
 
     def _verdict(
         self, candidates: Candidates, chain: Identification, anchor: Mapping[str, ArrayLike], doubt: str

@@ -1,6 +1,7 @@
 """The whole method on a toy spine: bright balls of three sizes in a row."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -112,3 +113,12 @@ def test_an_anchor_decides_the_names(localizer):
     answer = localizer.localize(scan.image, anchor={"L2": scan.landmarks["L3"]})
     assert np.linalg.norm(answer.landmarks["L2"] - scan.landmarks["L3"]) < 4
     assert answer.anchored
+
+
+def test_features_drawn_at_every_node_find_the_spine_too(tmp_path):
+    settings = replace(SETTINGS, features=0, features_per_node=12)
+    VertebraLocalizer(settings, seed=1).fit((toy_scan(i) for i in range(6)), n_jobs=2).save(tmp_path / "m.rfm")
+    scan = toy_scan(100)
+    answer = VertebraLocalizer.load(tmp_path / "m.rfm").localize(scan.image)
+    assert list(answer.landmarks) == list(scan.landmarks)
+    assert max(errors_mm(answer.landmarks, scan)) < 4

@@ -1,0 +1,67 @@
+"""What can be set in training and applying a `VertebraLocalizer`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from regforest.vertebrae.candidates import CandidateSettings
+from regforest.vertebrae.sampling import SamplingSettings
+
+__all__ = ["VertebraSettings"]
+
+
+@dataclass(frozen=True)
+class VertebraSettings:
+    """Everything that can be set in training and applying a `VertebraLocalizer`.
+
+    Attributes
+    ----------
+    spacing_mm : float
+        Spacing of the isotropic working grid.
+    features : int
+        Size of the pool of box features; 0 draws them anew at every node, from all that there could be, as the paper
+        does. That takes many times as long to train.
+    max_offset_mm : float
+        How far from a point its boxes may lie.
+    box_size_mm : tuple of float
+        Smallest and largest edge of a box.
+    trees, max_depth, min_samples_leaf : int
+        The forest.
+    features_per_node : int
+        Candidate features at each node.
+    false_per_mm3 : float
+        Density of false candidates (ribs, processes) that the chain reckons with.
+    min_probability : float
+        Least probability of the chain as named, against shifts of it, for the answer to be called certain.
+    sampling, candidates : SamplingSettings, CandidateSettings
+        How training voxels are drawn, and how modes become candidates.
+    """
+
+    spacing_mm: float = 3.0
+    features: int = 600
+    max_offset_mm: float = 60.0
+    box_size_mm: tuple[float, float] = (3.0, 36.0)
+    trees: int = 40
+    max_depth: int = 22
+    min_samples_leaf: int = 4
+    features_per_node: int = 60
+    false_per_mm3: float = 1e-5
+    min_probability: float = 0.6
+    sampling: SamplingSettings = field(default_factory=SamplingSettings)
+    candidates: CandidateSettings = field(default_factory=CandidateSettings)
+
+    def __post_init__(self) -> None:
+        counts = ("trees", "max_depth", "min_samples_leaf", "features_per_node")
+        wrong = [name for name in counts if getattr(self, name) < 1]
+        wrong += ["features"] if self.features < 0 else []
+        wrong += [name for name in ("spacing_mm", "max_offset_mm", "false_per_mm3") if not getattr(self, name) > 0]
+        if not 0 < self.box_size_mm[0] <= self.box_size_mm[1]:
+            wrong.append("box_size_mm")
+        if wrong:
+            raise ValueError(f"{wrong[0]} must be positive, got {getattr(self, wrong[0])!r}")
+
+    @classmethod
+    def quick(cls) -> VertebraSettings:
+        """Return the smallest useful settings, for a smoke run."""
+        sampling = SamplingSettings(per_vertebra=60, background_per_vertebra=50)
+        return cls(spacing_mm=4.0, features=200, trees=8, max_depth=14, sampling=sampling)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from regforest._jit import kernel
 from regforest.forest._candidates import Source, choose_boxes, choose_column
 from regforest.forest._nodes import Limits, Samples, Space, TreeArrays, divide, middle_of_gap
+from regforest.forest._outputs import padded
 from regforest.forest._splits import node_totals, sum_of_squares
 
 _PURE = 1e-7  # an impurity below this share of the largest possible one is rounding
@@ -24,7 +25,7 @@ def grow_tree(
     columns are, or, if boxes are drawn, one after the other.
     """
     outputs, drawn = tree.values.shape[1], tree.boxes.shape[0] > 0
-    space = work_space(source.codes.shape[0], samples, outputs, state)
+    space = work_space(source.codes.shape[0], samples, padded(outputs), state)
     stack = np.empty((limits.max_depth + 2, 4), np.int64)
     stack[0, 0], stack[0, 1], stack[0, 2], stack[0, 3] = 0, 0, samples.rows.size, 0
     waiting, nodes, leaves, boxes = 1, 1, 0, 0
@@ -70,7 +71,7 @@ def grow_tree(
 
 @kernel
 def work_space(features: int, samples: Samples, outputs: int, state: NDArray[np.uint64]) -> Space:
-    """Allocate what one tree needs."""
+    """Allocate what one tree needs; `outputs` is padded."""
     count = samples.rows.size
     return Space(
         np.empty(count, np.uint8),

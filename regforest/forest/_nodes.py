@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from regforest._jit import kernel
 from regforest.forest._splits import TINY, fill_histogram, scan_classes, scan_histogram, scan_targets, sort_codes
 
-_HISTOGRAM_COST = 4  # a sample in a sort costs as much as so many cells of a histogram
+_HISTOGRAM_COST = 16  # a sample in a sort costs as much as so many cells of a histogram
 
 
 class Samples(NamedTuple):
     """The samples in the bag of one tree, rearranged as it grows so that each node's stand together.
 
     `rows` int32: columns of the codes. `classes` int32 for hard labels, else empty. `targets` float32 (samples,
-    outputs) for soft labels and regression, else without rows. `weights` float32.
+    padded outputs) for soft labels and regression, else without rows. `weights` float32.
     """
 
     rows: NDArray[np.int32]

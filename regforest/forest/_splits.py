@@ -3,26 +3,29 @@
 A split sends codes <= c to the left. With S the weighted sums of the targets (one-hot for hard labels) and W the
 weights, the best split maximises  sum_k SL_k^2 / WL + sum_k SR_k^2 / WR,  which minimises the weighted Gini impurity
 for class probabilities and the summed variance for regression targets. A node's samples are start .. stop - 1 of the
-samples of the tree; its codes stand at the front of their array. All scans return the score and the code, or
-(-1, -1) where no split is allowed.
+samples of the tree; its codes stand at the front of their array. Outputs are padded, see `_outputs`. All scans return
+the score and the code, or (-1, -1) where no split is allowed.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from regforest._jit import kernel
+from regforest.forest._outputs import add_weighted, split_squares
 
 TINY = 24  # up to so many samples an insertion sort beats a counting sort
 
 
 @kernel
-def sum_of_squares(sums: NDArray[np.float64]) -> float:
+def sum_of_squares(numbers: NDArray[np.floating[Any]]) -> float:
     """Sum of the squares of a vector."""
     total = 0.0
-    for k in range(sums.size):
-        total += sums[k] * sums[k]
+    for k in range(numbers.size):
+        total += np.float64(numbers[k]) * np.float64(numbers[k])
     return total
 
 
@@ -45,10 +48,8 @@ def node_totals(
             totals[classes[i]] += weight
             squares += weight
         else:
-            for k in range(totals.size):
-                value = np.float64(targets[i, k])
-                totals[k] += weight * value
-                squares += weight * value * value
+            add_weighted(totals, targets[i], weight)
+            squares += weight * sum_of_squares(targets[i])
     return total_weight, squares
 
 
@@ -149,8 +150,7 @@ def scan_targets(
         sample = start + order[i]
         weight = np.float64(weights[sample])
         left_weight += weight
-        for k in range(left.size):
-            left[k] += weight * targets[sample, k]
+        add_weighted(left, targets[sample], weight)
         code = codes[order[i]]
         if code != codes[order[i + 1]] and i + 1 >= min_leaf and samples - i - 1 >= min_leaf:
             score = split_score(left, totals, left_weight, total_weight)
@@ -165,11 +165,7 @@ def split_score(
     left: NDArray[np.float64], totals: NDArray[np.float64], left_weight: float, total_weight: float
 ) -> float:
     """Score of a split from the sums on its left side."""
-    left_squares, right_squares = 0.0, 0.0
-    for k in range(left.size):
-        right = totals[k] - left[k]
-        left_squares += left[k] * left[k]
-        right_squares += right * right
+    left_squares, right_squares = split_squares(left, totals)
     return left_squares / left_weight + right_squares / (total_weight - left_weight)
 
 
@@ -193,8 +189,7 @@ def fill_histogram(
         if classes.size:
             histogram[code, np.uint64(classes[start + i])] += weight
         else:
-            for k in range(histogram.shape[1]):
-                histogram[code, k] += weight * targets[start + i, k]
+            add_weighted(histogram[code], targets[start + i], weight)
 
 
 @kernel
@@ -218,8 +213,7 @@ def scan_histogram(
             continue
         left_count += counts[code]
         left_weight += bin_weights[code]
-        for k in range(left.size):
-            left[k] += histogram[code, k]
+        add_weighted(left, histogram[code], 1.0)
         if left_count >= min_leaf and samples - left_count >= min_leaf:
             score = split_score(left, totals, left_weight, total_weight)
             if score > best:

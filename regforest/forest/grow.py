@@ -15,6 +15,7 @@ from regforest.forest._binning import encode, find_edges
 from regforest.forest._candidates import BoxField, Source
 from regforest.forest._growing import grow_tree
 from regforest.forest._nodes import Limits, Samples, TreeArrays
+from regforest.forest._outputs import padded
 from regforest.forest.forest import Forest
 
 __all__ = ["BinnedColumns", "Grown", "TreeSettings", "bag_counts", "grow_forest", "grow_one"]
@@ -168,10 +169,10 @@ def grow_one(
     rows = np.flatnonzero(weights > 0).astype(np.int32)
     hard = targets.ndim == 1
     outputs = n_classes if hard else targets.shape[1]
-    nothing = np.empty(0, np.int32), np.empty((0, outputs), np.float32)
-    samples = Samples(
-        rows, targets[rows] if hard else nothing[0], nothing[1] if hard else targets[rows], weights[rows]
-    )  # fmt: skip
+    dense = np.zeros((0 if hard else rows.size, padded(outputs)), np.float32)
+    if not hard:
+        dense[:, :outputs] = targets[rows]
+    samples = Samples(rows, targets[rows] if hard else np.empty(0, np.int32), dense, weights[rows])
     depth = min(settings.max_depth or _DEEPEST, _DEEPEST)
     leaves = min(max(1, len(rows) // settings.min_samples_leaf), 2 ** min(depth, 40))
     features = len(source.codes)

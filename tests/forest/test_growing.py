@@ -53,7 +53,7 @@ def split_case(seed, samples, classes, levels):
     codes = rng.integers(0, levels, samples).astype(np.uint8)
     labels = rng.integers(0, classes, samples).astype(np.int32)
     weights = rng.integers(1, 4, samples).astype(np.float32)
-    return codes, labels, weights, np.eye(classes, dtype=np.float32)[labels]
+    return codes, labels, weights, np.eye(8, dtype=np.float32)[labels]  # outputs are padded to eight
 
 
 @given(st.integers(0, 10_000), st.integers(2, 70), st.integers(1, 5), st.sampled_from([2, 9, 256]), st.integers(1, 4))
@@ -61,9 +61,9 @@ def test_all_three_scans_find_the_split_that_trying_every_code_finds(seed, sampl
     codes, labels, weights, targets = split_case(seed, samples, classes, levels)
     totals, total = (weights[:, None] * targets).sum(axis=0).astype(float), float(weights.sum())
     squares = float((totals**2).sum())
-    left, counts, order = np.zeros(classes), np.zeros(256, np.int64), np.empty(samples, np.int32)
-    no_targets, no_classes = np.empty((0, classes), np.float32), np.empty(0, np.int32)
-    histogram, bins = np.zeros((256, classes)), np.zeros(256)
+    left, counts, order = np.zeros(8), np.zeros(256, np.int64), np.empty(samples, np.int32)
+    no_targets, no_classes = np.empty((0, 8), np.float32), np.empty(0, np.int32)
+    histogram, bins = np.zeros((256, 8)), np.zeros(256)
 
     _splits.sort_codes(codes, samples, 0, 255, counts, order)
     np.testing.assert_array_equal(order, np.argsort(codes, kind="stable"))

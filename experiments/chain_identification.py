@@ -26,8 +26,9 @@ from numpy.typing import NDArray
 from experiments.options import seed_number
 from regforest.errors import FileError, LevelError, RegForestError, UsageError
 from regforest.spatial import LEVELS, Landmarks, level
+from regforest.vertebrae.chain_context import RegionDetections
 from regforest.vertebrae.chain_prior import ChainPrior, fit_chain_prior
-from regforest.vertebrae.emission import RegionDetections, RegionEmission
+from regforest.vertebrae.emission import RegionEmission
 from regforest.vertebrae.identification import Identification, identify
 
 FOLDS = 5
@@ -133,10 +134,9 @@ def fold_of_patient(scans: Sequence[ChainScan], seed: int = 0) -> dict[str, int]
 
 
 def chain_prior_for_contexts(chains: Sequence[Landmarks]) -> ChainPrior:
-    """Fit the prior to go with `RegionEmission`, whose probabilities know the chain's ends already."""
+    """Fit the prior to go with `RegionEmission`."""
     prior = fit_chain_prior(chains, score_weight=SCORE_WEIGHT, step_weight=STEP_WEIGHT)
-    flat = np.zeros(len(LEVELS))
-    return replace(prior, start_log=flat, end_log=flat, rare_probability=RARE)
+    return replace(prior, rare_probability=RARE)
 
 
 def name_scans(train: Sequence[ChainScan], test: Sequence[ChainScan], seed: int = 0) -> list[Identification]:

@@ -14,7 +14,7 @@ from regforest.errors import DataError, ModelError
 from regforest.features import BoxFeatures
 from regforest.forest import Forest, ForestClassifier, predict_coarse_to_fine
 from regforest.io.models import read_model, write_model
-from regforest.spatial import LEVELS, AnnotatedScan, Landmarks, Localization, Volume, hounsfield_doubt, level
+from regforest.spatial import AnnotatedScan, Landmarks, Localization, Volume, hounsfield_doubt, level
 from regforest.vertebrae.candidates import Candidates, CandidateSettings, find_candidates
 from regforest.vertebrae.chain_prior import ChainPrior, fit_chain_prior
 from regforest.vertebrae.dense_labels import BACKGROUND, CLASSES
@@ -24,6 +24,7 @@ from regforest.vertebrae.sampling import SamplingSettings, draw_training_points,
 __all__ = ["VertebraLocalizer", "VertebraSettings"]
 
 MODEL_KIND = "vertebrae"
+_STEP_WEIGHT = 0.5  # a forest scores each level by itself: the steps have more to add than to scores of regions
 
 
 @dataclass(frozen=True)
@@ -147,10 +148,7 @@ class VertebraLocalizer:
             raise DataError("training needs at least one annotated scan, there is none")
         say(f"growing {s.trees} trees on {sum(map(len, rows))} voxels")
         self.forest = self._grow(np.concatenate(rows), np.concatenate(labels), n_jobs)
-        # a field of view may begin and end anywhere: those of the training scans say nothing about others
-        anywhere = np.zeros(len(LEVELS))
-        prior = fit_chain_prior(spines, false_per_mm3=s.false_per_mm3)
-        self.prior = replace(prior, start_log=anywhere, end_log=anywhere)
+        self.prior = fit_chain_prior(spines, false_per_mm3=s.false_per_mm3, step_weight=_STEP_WEIGHT)
         return self
 
     def locate(self, volume: Volume, n_jobs: int = 1) -> Landmarks:

@@ -10,8 +10,8 @@ import pytest
 
 from experiments import chain_identification as experiment
 from regforest.spatial import PAPER_LEVELS, Landmarks
+from regforest.vertebrae.chain_context import RegionDetections
 from regforest.vertebrae.chain_prior import ARCS, default_chain_prior
-from regforest.vertebrae.emission import RegionDetections
 from regforest.vertebrae.identification import Identification
 
 PRIOR = default_chain_prior()

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regforest.errors import DataError
-from regforest.vertebrae.identification import identify, spread_region_scores
+from regforest.vertebrae.identification import identify
+from regforest.vertebrae.region_scores import spread_region_scores
 
 __all__ = ["CONTEXT_WIDTH", "RegionDetections", "chain_context"]
 

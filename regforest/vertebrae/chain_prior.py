@@ -65,7 +65,7 @@ class ChainPrior:
         Degrees of freedom of the steps' Student t density: how heavy the tails are.
     step_weight, score_weight : float
         Exponents of the steps' and the scores' likelihoods (below 1: what was modelled as independent is not). On
-        real chains the steps' full weight made the naming worse and too sure; 0.15 to 0.35 did best.
+        real chains the steps' full weight made the naming worse and too sure; 0.1 to 0.35 did alike.
     """
 
     step_mean_mm: Floats

@@ -19,7 +19,7 @@ from regforest.errors import DataError
 from regforest.spatial import LEVELS, PAPER_LEVELS
 from regforest.vertebrae.chain_context import CONTEXT_WIDTH, RegionDetections, chain_context
 from regforest.vertebrae.chain_prior import ARCS, default_chain_prior
-from regforest.vertebrae.identification import spread_region_scores
+from regforest.vertebrae.region_scores import spread_region_scores
 
 __all__ = ["RegionEmission", "name_detections"]
 

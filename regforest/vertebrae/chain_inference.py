@@ -111,15 +111,17 @@ class ChainGraph:
         """Log of the sum over the paths that keep to the candidate-level pairs `allowed` (N, 28)."""
         return path_kernels.sum_forward(*self._arguments(np.where(allowed, self.node_log, -np.inf)))
 
-    def best_namings(self) -> list[Naming]:
+    def best_namings(self, allowed: NDArray[np.bool_] | None = None) -> list[Naming]:
         """For each candidate and level the best path that joins them; without repeats, best first.
 
-        The best of all paths comes first, and the best that contradicts it is among the others.
+        The best of all paths comes first, and the best that contradicts it is among the others. With `allowed`
+        (N, 28) only paths that keep to its candidate-level pairs are looked at.
         """
+        node_log = self.node_log if allowed is None else np.where(allowed, self.node_log, -np.inf)
         size, count = self.node_log.size, len(self.edges)
         before, after = np.full(count, -1), np.full(count, -1)
         best, best_edge = np.empty(size), np.empty(size, np.int64)
-        arguments = self._arguments(self.node_log)
+        arguments = self._arguments(node_log)
         path_kernels.best_forward(*[*arguments, before])
         path_kernels.best_backward(*[*arguments, np.empty(count), after, best, best_edge])
         found = {(-1,) * len(self.points_lps_mm): 0.0}

@@ -2,15 +2,14 @@
 
 A detector that scores bodies as cervical, thoracic or lumbar says little about one body and much about the chain:
 where the scores turn, how many bodies follow, how the steps lengthen and bend. Extremely randomised trees read a
-window of the chain around each detection and give the probability of each level, and of a false detection;
-`identify` then finds the chain that agrees best with all of them. The forest of `VertebraLocalizer` scores levels
-itself and does not need this.
+window of the chain around each detection and give the probability of each level, and of a false detection; from these
+and what each detection's own scores say `identify` finds the chain that agrees best with all of them. The forest of
+`VertebraLocalizer` scores levels itself and does not need this.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,10 +17,11 @@ from sklearn.ensemble import ExtraTreesClassifier
 
 from regforest.errors import DataError
 from regforest.spatial import LEVELS, PAPER_LEVELS
+from regforest.vertebrae.chain_context import CONTEXT_WIDTH, RegionDetections, chain_context
 from regforest.vertebrae.chain_prior import ARCS, default_chain_prior
-from regforest.vertebrae.identification import identify, spread_region_scores
+from regforest.vertebrae.region_scores import spread_region_scores
 
-__all__ = ["RegionDetections", "RegionEmission", "name_detections"]
+__all__ = ["RegionEmission", "name_detections"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -29,38 +29,12 @@ Ints = NDArray[np.int64]
 FALSE = len(LEVELS)
 """Class of a false detection."""
 
-_REACH = 3  # neighbours on either side that make the context
-_ABSENT = -99.0  # beyond the end of the chain; far from every value, so that one split tells
 _TWO_STEPS_MM = 45.0  # a gap between T12 and L1 that holds another body
 _FLOOR = 2e-3  # share given to all classes alike: trees never saw everything
+_OWN_WEIGHT = 0.5  # of a detection's own scores beside the trees, which know them and their neighbours' already
+_LEAST_FALSE = 1e-4  # what a detection's own scores always leave for its being false
 _SEEN_MM = 15.0
 _S1_LOG = -1.5  # annotations of bodies end at the last lumbar one: the doubt between L6 and S1 goes to L6
-
-
-@dataclass(frozen=True, eq=False)
-class RegionDetections:
-    """Detections of one scan.
-
-    Attributes
-    ----------
-    points_lps_mm : ndarray, shape (N, 3)
-        Detected body centres.
-    region_scores : ndarray, shape (N, 3)
-        Cervical, thoracic and lumbar score of each, in [0, 1].
-    """
-
-    points_lps_mm: Floats
-    region_scores: Floats
-
-    def __post_init__(self) -> None:
-        shape = (len(self.points_lps_mm), 3)
-        if self.points_lps_mm.shape != shape or self.region_scores.shape != shape:
-            raise DataError(
-                f"detections need points and scores of shape (N, 3), "
-                f"got {self.points_lps_mm.shape} and {self.region_scores.shape}"
-            )
-        if not (np.isfinite(self.points_lps_mm).all() and np.isfinite(self.region_scores).all()):
-            raise DataError("detections need finite coordinates and scores")
 
 
 class RegionEmission:
@@ -90,7 +64,7 @@ class RegionEmission:
         used = [(scan, chain) for scan, chain in zip(scans, chains, strict=True) if len(scan.points_lps_mm)]
         if not used:
             raise DataError("no scan has a detection to learn from")
-        features = np.concatenate([_context(scan) for scan, _ in used])
+        features = np.concatenate([chain_context(scan) for scan, _ in used])
         labels = np.concatenate([name_detections(scan.points_lps_mm, chain) for scan, chain in used])
         self.forest_ = ExtraTreesClassifier(
             self.trees, min_samples_leaf=2, max_features=0.4, random_state=self.seed
@@ -102,12 +76,15 @@ class RegionEmission:
 
         What the probabilities of a row leave of 1 is that of a false detection.
         """
-        features = [_context(scan) for scan in scans]
-        rows = np.concatenate([*features, np.empty((0, _WIDTH))])
+        features = [chain_context(scan) for scan in scans]
+        rows = np.concatenate([*features, np.empty((0, CONTEXT_WIDTH))])
         probability = np.zeros((len(rows), FALSE + 1))
         if len(rows):
             probability[:, self.forest_.classes_] = self.forest_.predict_proba(rows)
-        return np.split(_log_levels(probability), np.cumsum([len(f) for f in features])[:-1]) if features else []
+        own = np.concatenate([*(_own_log(scan) for scan in scans), np.empty((0, FALSE + 1))])
+        logs = _log_classes(probability) + _OWN_WEIGHT * own
+        logs -= np.logaddexp.reduce(logs, axis=1, keepdims=True)
+        return np.split(logs[:, :FALSE], np.cumsum([len(f) for f in features])[:-1]) if features else []
 
 
 def name_detections(points_lps_mm: Floats, chain: Mapping[str, ArrayLike]) -> Ints:
@@ -165,8 +142,8 @@ def _next_level(name: str, down: bool) -> str | None:
     return PAPER_LEVELS[index] if 0 <= index < PAPER_LEVELS.index("S2") else None
 
 
-def _log_levels(probability: Floats) -> Floats:
-    """Log-probabilities (N, 28) from class probabilities (N, 29), with levels that no annotation shows filled in."""
+def _log_classes(probability: Floats) -> Floats:
+    """Logarithms of class probabilities (N, 29), with levels that no annotation shows filled in."""
     mixed = (1 - _FLOOR) * probability + _FLOOR / (FALSE + 1)
     column = {name: k for k, name in enumerate(LEVELS)}
     # a T13 looks like its neighbours, and is rarer
@@ -174,61 +151,11 @@ def _log_levels(probability: Floats) -> Floats:
     mixed[:, column["T13"]] = np.maximum(mixed[:, column["T13"]], like_neighbours)
     mixed[:, column["S1"]] *= np.exp(_S1_LOG)
     mixed[:, column["S2"]] = _FLOOR / (FALSE + 1)
-    return np.asarray(np.log(mixed / mixed.sum(axis=1, keepdims=True))[:, :FALSE])
+    return np.asarray(np.log(mixed / mixed.sum(axis=1, keepdims=True)))
 
 
-def _context(scan: RegionDetections) -> Floats:
-    """Features (N, F) of each detection within the chain of those that a first naming takes for bodies."""
-    points, scores = scan.points_lps_mm, scan.region_scores
-    bodies = [name is not None for name in identify(points, spread_region_scores(*scores.T)).levels]
-    order = np.argsort(-points[:, 2], kind="stable")
-    main = [int(i) for i in order if bodies[i]]
-    features = np.zeros((len(points), _WIDTH))
-    if main:
-        features[main] = _window(points[main], scores[main])
-    for i in order:  # a detection that the first naming left out is seen in its place among the others
-        if not bodies[i]:
-            row = int(np.searchsorted(-points[main, 2], -points[i, 2]))
-            joined = [*main[:row], int(i), *main[row:]]
-            features[i] = _window(points[joined], scores[joined])[row]
-    return features
-
-
-def _window(points: Floats, scores: Floats) -> Floats:
-    """Scores and steps around each body of a chain (sorted from cranial to caudal), and its place in the chain."""
-    count, r = len(points), _REACH
-    clipped = np.clip(scores, 1e-3, 1 - 1e-3)
-    logit = np.log(clipped / (1 - clipped))
-    near_scores = np.full((count + 2 * r, 3), _ABSENT)
-    near_scores[r : r + count] = logit
-    steps = np.diff(points, axis=0)
-    length = np.linalg.norm(steps, axis=1) + 1e-6
-    near_steps = np.full((count + 2 * r, 4), _ABSENT)
-    near_steps[r : r + count - 1, 0] = length
-    near_steps[r : r + count - 1, 1] = steps[:, 1] / length
-    near_steps[r : r + count - 1, 2] = np.abs(steps[:, 0]) / length
-    if count > 2:
-        near_steps[r + 1 : r + count - 1, 3] = np.diff(steps[:, 1] / length)
-    around = [near_scores[k : k + count] for k in range(2 * r + 1)]
-    around += [near_steps[k : k + count] for k in range(2 * r)]
-    return np.hstack([*around, _place(logit, length)])
-
-
-def _place(logit: Floats, length: Floats) -> Floats:
-    """Where each body stands from the chain's ends and from the turns of the scores, and how sharp the turn is."""
-    count = len(logit)
-    index = np.arange(count)
-    lumbar, thoracic = (
-        int(np.argmax(turn)) if turn.any() else count + 9
-        for turn in (logit[:, 2] > logit[:, 1], logit[:, 1] > logit[:, 0])
-    )
-    turn = np.full((2, 2), _ABSENT)
-    for row, k in enumerate((lumbar, lumbar - 1)):
-        if 0 <= k < count:
-            turn[row] = logit[k, 1:]
-    everywhere = [np.median(length) if len(length) else _ABSENT, *turn.ravel()]
-    own = [np.minimum(index, 12), np.minimum(count - 1 - index, 12), index - lumbar, index - thoracic]
-    return np.stack([*own, *(np.full(count, value) for value in everywhere)], axis=1)
-
-
-_WIDTH = 3 * (2 * _REACH + 1) + 4 * 2 * _REACH + 9
+def _own_log(scan: RegionDetections) -> Floats:
+    """Return what each detection's own scores say of the classes (N, 29): natural logarithms."""
+    levels = spread_region_scores(*scan.region_scores.T)
+    false = np.log(np.maximum(1 - np.exp(levels).sum(axis=1, keepdims=True), _LEAST_FALSE))
+    return np.hstack([levels, false])

@@ -14,12 +14,12 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from regforest.errors import DataError
 from regforest.spatial import LEVELS
 from regforest.vertebrae.chain_evidence import checked_candidates, node_log_weights, with_anchors
 from regforest.vertebrae.chain_inference import ChainGraph, Naming
 from regforest.vertebrae.chain_prior import RARE_ARCS, ChainPrior, default_chain_prior
 from regforest.vertebrae.chain_tables import StepTables, build_tables
+from regforest.vertebrae.region_scores import spread_region_scores
 
 __all__ = ["Identification", "identify", "spread_region_scores"]
 
@@ -29,6 +29,8 @@ _RARE = ("T13", "L6")
 _FIELD_MM3 = 3e6  # volume in which the first body may lie: what it costs to begin a chain
 _UPSIDE_DOWN = 1e-3  # how often an image lies upside down
 _ALTERNATIVES = 5
+_LOOKED_AT = 12  # namings, best first, whose probabilities are summed to find the alternatives among them
+_PART_PROBABILITY = 0.03  # least one of an alternative that renames a part: a lesser one would hide the whole shifts
 _ANCHOR_EVIDENCE = 2.0  # log-odds of the scores against the chain shifted by one
 # levels that name themselves: the ends of the spine, or both sides of a border between regions
 _SELF_NAMING = (("C1",), ("C2",), ("S1",), ("S2",), ("C7", "T1"), ("T12", "L1"), ("T13", "L1"), ("T11", "L1"))
@@ -46,7 +48,8 @@ class Identification:
         Probability of what `levels` says about each candidate (of being false for None).
     alternatives : tuple of (levels, probability)
         Other namings, best first; each gives some candidate another level than `levels` does, and they differ from
-        one another in most. The probability is that of all namings that agree on the candidates named.
+        one another. Those that rename only a part of the chain are listed from a probability of 3 % on, those that
+        rename all of it always. The probability is that of all namings that agree on the candidates named.
     shift_probability : mapping of int to float
         Probability of the whole chain as named (0), shifted by one level downwards (+1) or upwards (-1).
     anchored : bool
@@ -61,41 +64,6 @@ class Identification:
     shift_probability: Mapping[int, float] = field(default_factory=lambda: {-1: 0.0, 0: 1.0, 1: 0.0})
     anchored: bool = False
     reason: str = ""
-
-
-def spread_region_scores(cervical: ArrayLike, thoracic: ArrayLike, lumbar: ArrayLike) -> Floats:
-    """Spread the scores of regions over their levels, as `identify` wants them.
-
-    Parameters
-    ----------
-    cervical, thoracic, lumbar : array_like, shape (N,)
-        How much each detection looks like a body of the region, each in [0, 1]; they need not sum to 1, and what they
-        leave of 1 speaks for a false detection.
-
-    Returns
-    -------
-    ndarray, shape (N, 28)
-        Natural logarithms. S1 and S2 take a share of the lumbar score, which detectors give them.
-
-    Raises
-    ------
-    DataError
-        If a score is negative or not finite.
-
-    Examples
-    --------
-    >>> scores = spread_region_scores([0.0], [0.9], [0.1])
-    >>> [LEVELS[i] for i in np.flatnonzero(scores[0] == scores[0].max())][:2]
-    ['T1', 'T2']
-    """
-    regions = np.stack([np.asarray(r, dtype=np.float64).ravel() for r in (cervical, thoracic, lumbar)], axis=1)
-    if not (np.isfinite(regions).all() and (regions >= 0).all()):
-        raise DataError("region scores must be finite and not negative")
-    column = ["CTL".find(name[0]) if name[0] != "S" else 2 for name in LEVELS]
-    share = np.array([0.3 if name[0] == "S" else 1.0 for name in LEVELS])
-    total = np.maximum(regions.sum(axis=1, keepdims=True), 1.0)
-    # one density per level whatever the size of its region: a border body does not lean to the smaller region
-    return np.asarray(np.log(np.maximum(regions / total, 1e-6)[:, column] * share / 14))
 
 
 def identify(
@@ -188,23 +156,20 @@ def _upright(points: Floats, scores: Floats, prior: ChainPrior, total: float) ->
 
 
 def _classes(graph: ChainGraph, total: float) -> list[tuple[Naming, float]]:
-    """Best naming and its alternatives, each with the probability of all that agree with it on what it names.
-
-    Of the alternatives that name most of the chain as the best one does, and of those that shift most of it in the
-    same way, only the best of each is kept: they are variations of one doubt.
-    """
-    kept: list[Naming] = []
-    for naming in graph.best_namings():
-        if all(v < 0 for v in naming.levels) or (kept and not _differ(naming, kept[0])):
+    """Best naming and its alternatives, each with the probability of all that agree with it on what it names."""
+    found = [naming for naming in graph.best_namings() if any(v >= 0 for v in naming.levels)]
+    best = np.array(found[0].levels)
+    shifted = [graph.best_namings(_shift_mask(best, shift))[0] for shift in (-1, 1)]
+    kept = found[:1]
+    masses = [_mass(graph, best, total)]
+    for naming in [*found[1:_LOOKED_AT], *shifted]:
+        if not all(_differ(naming, other) for other in kept):
             continue
-        like_best = bool(kept) and _mostly_agree(naming, kept[0])
-        if any(_mostly_agree(other, kept[0]) if like_best else _mostly_agree(naming, other) for other in kept[1:]):
-            continue
-        kept.append(naming)
-        if len(kept) > _ALTERNATIVES:
-            break
-    masses = [(naming, _mass(graph, np.array(naming.levels), total)) for naming in kept]
-    return sorted(masses, key=lambda item: -item[1])
+        mass = _mass(graph, np.array(naming.levels), total)
+        if mass >= _PART_PROBABILITY or _renames_all(naming, found[0]):
+            kept.append(naming)
+            masses.append(mass)
+    return sorted(zip(kept, masses, strict=True), key=lambda item: -item[1])[: _ALTERNATIVES + 1]
 
 
 def _differ(one: Naming, other: Naming) -> int:
@@ -212,9 +177,8 @@ def _differ(one: Naming, other: Naming) -> int:
     return sum(a != b and a >= 0 and b >= 0 for a, b in zip(one.levels, other.levels, strict=True))
 
 
-def _mostly_agree(one: Naming, other: Naming) -> bool:
-    same = sum(a == b and a >= 0 for a, b in zip(one.levels, other.levels, strict=True))
-    return same > _differ(one, other)
+def _renames_all(one: Naming, other: Naming) -> bool:
+    return not any(a == b and a >= 0 for a, b in zip(one.levels, other.levels, strict=True))
 
 
 def _mass(graph: ChainGraph, named: NDArray[np.int64], total: float) -> float:
@@ -227,9 +191,16 @@ def _shifted(graph: ChainGraph, named: NDArray[np.int64], shift: int, total: flo
     allowed = np.ones((len(named), len(LEVELS)), dtype=bool)
     allowed[named >= 0] = False
     all_false = _exp(graph.log_sum(allowed) - total)  # says nothing about a shift, and would count for each
+    return max(_exp(graph.log_sum(_shift_mask(named, shift)) - total) - all_false, 0.0)
+
+
+def _shift_mask(named: NDArray[np.int64], shift: int) -> NDArray[np.bool_]:
+    """Candidate-level pairs (N, 28) of the namings that have all candidates named `shift` levels lower, or false."""
+    allowed = np.ones((len(named), len(LEVELS)), dtype=bool)
+    allowed[named >= 0] = False
     for candidate in np.flatnonzero(named >= 0):
         allowed[candidate, _neighbours(int(named[candidate]), shift)] = True
-    return max(_exp(graph.log_sum(allowed) - total) - all_false, 0.0)
+    return allowed
 
 
 def _neighbours(column: int, shift: int) -> list[int]:

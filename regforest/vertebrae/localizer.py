@@ -14,7 +14,7 @@ from regforest.errors import DataError, ModelError
 from regforest.features import BoxFeatures
 from regforest.forest import Forest, predict_coarse_to_fine
 from regforest.io.models import read_model, write_model
-from regforest.spatial import LEVELS, AnnotatedScan, Landmarks, Localization, Volume, hounsfield_doubt, level
+from regforest.spatial import AnnotatedScan, Landmarks, Localization, Volume, hounsfield_doubt, level
 from regforest.vertebrae.candidates import Candidates, CandidateSettings, find_candidates
 from regforest.vertebrae.chain_prior import ChainPrior, fit_chain_prior
 from regforest.vertebrae.dense_labels import BACKGROUND, CLASSES
@@ -26,6 +26,7 @@ from regforest.vertebrae.training import TrainingVoxels
 __all__ = ["VertebraLocalizer", "VertebraSettings"]
 
 MODEL_KIND = "vertebrae"
+_STEP_WEIGHT = 0.5  # a forest scores each level by itself: the steps have more to add than to scores of regions
 
 
 class VertebraLocalizer:
@@ -80,10 +81,7 @@ class VertebraLocalizer:
         voxels = TrainingVoxels.draw(scans, s, self.seed, say)
         say(f"growing {s.trees} trees on {len(voxels.labels)} voxels")
         self.forest, self.boxes = voxels.grow(s, self.seed, n_jobs)
-        # a field of view may begin and end anywhere: those of the training scans say nothing about others
-        anywhere = np.zeros(len(LEVELS))
-        prior = fit_chain_prior(voxels.spines, false_per_mm3=s.false_per_mm3)
-        self.prior = replace(prior, start_log=anywhere, end_log=anywhere)
+        self.prior = fit_chain_prior(voxels.spines, false_per_mm3=s.false_per_mm3, step_weight=_STEP_WEIGHT)
         return self
 
     def locate(self, volume: Volume, n_jobs: int = 1) -> Landmarks:

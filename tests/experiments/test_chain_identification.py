@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from experiments import chain_identification as experiment
+from experiments.chain_files import ChainScan
+from experiments.chain_verdict import calibration_error, floor_naming, judge, summarise
 from regforest.spatial import PAPER_LEVELS, Landmarks
+from regforest.vertebrae.chain_context import RegionDetections
 from regforest.vertebrae.chain_prior import ARCS, default_chain_prior
-from regforest.vertebrae.emission import RegionDetections
 from regforest.vertebrae.identification import Identification
 
 PRIOR = default_chain_prior()
@@ -98,7 +100,7 @@ def test_half_a_held_pair_is_wrong_usage(tmp_path):
 
 def test_patients_stay_in_one_fold_and_folds_are_equal():
     nothing = RegionDetections(np.empty((0, 3)), np.empty((0, 3)))
-    scans = [experiment.ChainScan(f"s{k}", f"p{k % 20}", Landmarks({"L1": (0, 0, 0)}), nothing) for k in range(60)]
+    scans = [ChainScan(f"s{k}", f"p{k % 20}", Landmarks({"L1": (0, 0, 0)}), nothing) for k in range(60)]
     folds = experiment.fold_of_patient(scans)
     assert sorted(np.bincount(list(folds.values()))) == [4] * 5
 
@@ -106,25 +108,25 @@ def test_patients_stay_in_one_fold_and_folds_are_equal():
 def hand_made():
     truth = Landmarks({"L1": (0, 0, 0), "L2": (0, 0, -33), "L3": (0, 0, -66)})
     points = np.array([[0, 0, -34.0], [0, 2, 1], [90, 0, 0]])  # L2, L1, a false one; L3 was missed
-    return experiment.ChainScan("s", "p", truth, RegionDetections(points, np.full((3, 3), 0.5)))
+    return ChainScan("s", "p", truth, RegionDetections(points, np.full((3, 3), 0.5)))
 
 
 def test_the_verdict_on_a_hand_made_naming():
     named = Identification(("L3", "L1", None), np.array([0.6, 0.8, 0.9]), ((("L2", "L1", "L5"), 0.3),))
-    verdict = experiment.judge(hand_made(), named)
+    verdict = judge(hand_made(), named)
     assert (verdict.bodies, verdict.detected, verdict.right) == (3, 2, 1)
     assert verdict.disturbed
     assert verdict.alternative
     assert verdict.confidence == ((0.6, False), (0.8, True))
-    summary = experiment.summarise([verdict])
+    summary = summarise([verdict])
     assert (summary["bodies_right"], summary["scans_right"], summary["alternative_holds_truth"]) == (0.5, 0.0, 1.0)
 
 
 def test_calibration_error_of_equal_bins_by_hand():
     pairs = [(0.9, k < 8) for k in range(10)] + [(0.5, True)] * 10  # 20 pairs: bins of two
     bins = [abs(0.5 - 1)] * 5 + [abs(0.9 - r) for r in (0, 1, 1, 1, 1)]  # sorted: the wrong ones come first
-    assert experiment.calibration_error(pairs) == pytest.approx(np.mean(bins))
-    assert experiment.calibration_error([]) is None
+    assert calibration_error(pairs) == pytest.approx(np.mean(bins))
+    assert calibration_error([]) is None
 
 
 def test_the_floor_takes_the_offset_that_the_scores_like_best():
@@ -132,6 +134,6 @@ def test_the_floor_takes_the_offset_that_the_scores_like_best():
     points = np.array([[0, 0, -30.0 * k] for k in range(4)])
     scores = np.array([[0.97 if name[0] == region else 0.03 for region in "CTL"] for name in names])
     order = [2, 0, 3, 1]
-    found = experiment.floor_naming(RegionDetections(points[order], scores[order]))
+    found = floor_naming(RegionDetections(points[order], scores[order]))
     assert found == tuple(names[k] for k in order)
     assert len(list(itertools.chain(found))) == 4

@@ -7,8 +7,9 @@ import pytest
 
 from regforest.errors import DataError
 from regforest.spatial import LEVELS, PAPER_LEVELS
+from regforest.vertebrae.chain_context import RegionDetections
 from regforest.vertebrae.chain_prior import ARCS, default_chain_prior
-from regforest.vertebrae.emission import FALSE, RegionDetections, RegionEmission, name_detections
+from regforest.vertebrae.emission import FALSE, RegionEmission, name_detections
 
 PRIOR = default_chain_prior()
 
@@ -92,7 +93,3 @@ def test_input_that_cannot_be_learned_from_is_refused():
         RegionEmission().fit(scans, truth[:2])
     with pytest.raises(DataError, match="no scan"):
         RegionEmission().fit([], [])
-    with pytest.raises(DataError, match="shape"):
-        RegionDetections(np.zeros((2, 3)), np.zeros((2, 2)))
-    with pytest.raises(DataError, match="finite"):
-        RegionDetections(np.full((2, 3), np.nan), np.zeros((2, 3)))

@@ -103,7 +103,7 @@ def test_bodies_missing_in_the_middle_leave_a_gap_in_the_names():
     keep = [k for k, name in enumerate(names) if name not in ("T9", "T10", "L2")]
     found = identify(spine(names)[keep], forest_scores(names)[keep])
     assert list(found.levels) == [names[k] for k in keep]
-    assert found.probabilities.min() > 0.95
+    assert found.probabilities.min() > 0.9
 
 
 @pytest.mark.parametrize(
@@ -150,6 +150,29 @@ def test_the_shifted_chain_is_among_the_alternatives():
     first = PAPER_LEVELS.index(found.levels[0])
     shifted = {tuple(PAPER_LEVELS[first + s : first + s + 3]) for s in (-1, 1)}
     assert shifted & {levels for levels, _ in found.alternatives[:2]}
+
+
+def test_both_shifts_of_the_whole_chain_are_listed_and_unlikely_changes_of_a_part_are_not():
+    names = between("T10", "L4")
+    found = identify(spine(names), region_scores(names))
+    first = PAPER_LEVELS.index("T10")
+    shifted = {tuple(PAPER_LEVELS[first + s : first + s + len(names)]) for s in (-1, 1)}
+    assert shifted <= {levels for levels, _ in found.alternatives}
+    for levels, probability in found.alternatives:
+        assert probability >= 0.03 or not any(a == b for a, b in zip(levels, found.levels, strict=True))
+
+
+def test_doubt_about_a_border_body_stays_on_the_side_that_is_in_doubt():
+    # all but surely thoracic, and perhaps lumbar: for a share of the scores this would be a coin's throw
+    scores = np.exp(spread_region_scores([0.02], [0.98], [0.75]))[0]
+    assert scores[LEVELS.index("T12")] > 10 * scores[LEVELS.index("L1")]
+
+
+def test_a_sixth_body_below_the_turn_is_L6_rather_than_the_sacrum():
+    names = between("T10", "L5")
+    points = np.vstack([spine(names), spine(names)[-1] + [0, 8, -33]])
+    found = identify(points, region_scores([*names, "L6"]))
+    assert list(found.levels) == [*names, "L6"]
 
 
 def test_no_candidates_give_an_empty_answer():

@@ -23,7 +23,7 @@ from regforest.vertebrae.appearance import Appearance
 from regforest.vertebrae.baseline_sampling import draw_places, draw_voters, spine_in_view
 from regforest.vertebrae.baseline_settings import BaselineSettings
 from regforest.vertebrae.chain_prior import ChainPrior, default_chain_prior, fit_chain_prior
-from regforest.vertebrae.regression_votes import Votes, cast_votes, completed_spine, grow_vote_forest, with_leaf_votes
+from regforest.vertebrae.regression_votes import cast_votes, completed_spine, grow_vote_forest, with_leaf_votes
 from regforest.vertebrae.sampling import working_image
 from regforest.vertebrae.vote_chain import Reading, neighbourhood, read_chain, spine_tube, strongest_places
 
@@ -133,9 +133,15 @@ class Baseline2012:
             return Localization(Landmarks({}), "empty", "all voxels have one value")
         image = self._tissue(volume)
         votes = cast_votes(self.forest, self.boxes, image, self.settings.stride, self.settings.votes, n_jobs)
-        points, looks = self._candidates(image, votes)
-        reading = read_chain(points, looks, votes, image.grid, self.prior, self.settings.chain)
-        return self._verdict(points, reading, hounsfield_doubt(volume))
+        rough = votes.modes(self.settings.chain.kernel_mm)
+        for _ in range(self.settings.passes):
+            points, looks = self._candidates(image, rough)
+            reading = read_chain(points, looks, votes, image.grid, self.prior, self.settings.chain)
+            if not len(reading.landmarks):
+                break
+            # a curved spine leaves the line of the votes: look along what was found and beyond its ends
+            rough, _ = completed_spine(reading.landmarks, self.prior)
+        return self._verdict(reading, hounsfield_doubt(volume))
 
     def save(self, path: str | Path) -> None:
         """Write the model: arrays and JSON, nothing that runs."""
@@ -165,10 +171,12 @@ class Baseline2012:
         image = working_image(volume, self.settings.spacing_mm)
         return Volume(np.clip(image.voxels, *_TISSUE_HU), image.grid)
 
-    def _candidates(self, image: Volume, votes: Votes) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _candidates(
+        self, image: Volume, rough_lps_mm: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Places near the rough spine that look most like a vertebra: LPS mm, and log-ratios for each vertebra."""
         s, grid = self.settings.chain, image.grid
-        coarse = spine_tube(votes.modes(s.kernel_mm), grid, s.tube_mm)
+        coarse = spine_tube(rough_lps_mm, grid, s.tube_mm)
         kept = strongest_places(coarse, self._looks(image, coarse).max(axis=1), grid, 2, s.candidates)
         fine = neighbourhood(coarse[kept], grid)
         looks = self._looks(image, fine)
@@ -208,21 +216,13 @@ class Baseline2012:
             n_jobs=n_jobs,
         )
 
-    def _verdict(self, points: NDArray[np.float64], reading: Reading, doubt: str) -> Localization:
-        if not reading.chosen:
-            return Localization(Landmarks({}), "empty", doubt or "no vertebra found")
-        names = {v: PAPER_LEVELS[v] for v in reading.chosen}
-        probabilities = {names[v]: p for v, p in reading.probabilities.items()}
-        landmarks = Landmarks({names[v]: points[i] for v, i in reading.chosen.items()}, probabilities)
-        anchored = any(group <= set(landmarks) for group in _SELF_NAMING)
+    def _verdict(self, reading: Reading, doubt: str) -> Localization:
+        found = reading.landmarks
+        if not len(found):
+            return Localization(found, "empty", doubt or "no vertebra found")
+        anchored = any(group <= set(found) for group in _SELF_NAMING)
         reason = doubt or ("" if anchored else "no anchoring level in view")
         if not reason and reading.shift_probability[0] < self.settings.min_probability:
             reason = "the whole chain may be shifted by a level"
-        return Localization(
-            landmarks,
-            "uncertain" if reason else "ok",
-            reason,
-            anchored,
-            reading.shift_probability,
-            probabilities,
-        )
+        status, probabilities = "uncertain" if reason else "ok", {name: found.score(name) for name in found}
+        return Localization(found, status, reason, anchored, reading.shift_probability, probabilities)

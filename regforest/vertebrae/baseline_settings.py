@@ -13,7 +13,7 @@ __all__ = ["BaselineSettings"]
 
 _COUNTS = (
     "features", "trees", "max_depth", "min_samples_leaf", "features_per_node", "stride", "votes", "near_features",
-    "components",
+    "components", "passes",
 )  # fmt: skip
 _LENGTHS = ("spacing_mm", "max_offset_mm", "near_offset_mm")
 _RANGES = ("box_size_mm", "near_box_size_mm")
@@ -45,6 +45,8 @@ class BaselineSettings:
         The same of the box features that describe appearance.
     components : int
         How many principal components of these are kept.
+    passes : int
+        How often candidates are sought and the chain is read; from the second on along the spine found before.
     min_probability : float
         Least probability of the chain as named, against shifts of it, for the answer to be called certain.
     sampling, chain : BaselineSampling, ChainSettings
@@ -66,6 +68,7 @@ class BaselineSettings:
     near_offset_mm: float = 24.0
     near_box_size_mm: tuple[float, float] = (3.0, 20.0)
     components: int = 80
+    passes: int = 2
     min_probability: float = 0.6
     sampling: BaselineSampling = field(default_factory=BaselineSampling)
     chain: ChainSettings = field(default_factory=ChainSettings)

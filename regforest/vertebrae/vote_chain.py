@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.special import log_ndtr
 
-from regforest.spatial import PAPER_LEVELS, Grid
+from regforest.spatial import PAPER_LEVELS, Grid, Landmarks
 from regforest.vertebrae.chain_prior import ChainPrior
 from regforest.vertebrae.hidden_markov import best_path, path_weight, state_probabilities
 from regforest.vertebrae.regression_votes import Votes
@@ -24,6 +24,7 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 _FLOOR = 1e-3  # share of the votes that any state has
+_OVERLOOKED = 1e-4  # probability that a chain ends though the next vertebra is in view
 
 
 @dataclass(frozen=True)
@@ -61,16 +62,13 @@ class Reading:
 
     Attributes
     ----------
-    chosen : mapping of int to int
-        Vertebra (column of `PAPER_LEVELS`) -> candidate.
-    probabilities : mapping of int to float
-        Vertebra -> probability of that state over all paths.
+    landmarks : Landmarks
+        Vertebrae in view, LPS mm; the score is the probability of that state over all paths.
     shift_probability : mapping of int to float
         Of the same candidates named as they are (0), one level lower (+1) and one level higher (-1).
     """
 
-    chosen: dict[int, int]
-    probabilities: dict[int, float]
+    landmarks: Landmarks
     shift_probability: dict[int, float]
 
 
@@ -132,12 +130,10 @@ def read_chain(
     probability = state_probabilities(begin, step, emission)
     weights = {shift: path_weight(begin, step, emission, _shifted(path, shift, below)) for shift in (-1, 0, 1)}
     odds = {shift: float(np.exp(min(weight - weights[0], 30.0))) for shift, weight in weights.items()}
-    seen = [int(v) for v in np.flatnonzero((path > 0) & (path < below))]
-    return Reading(
-        {v: int(path[v]) - 1 for v in seen},
-        {v: float(probability[v, path[v]]) for v in seen},
-        {shift: value / sum(odds.values()) for shift, value in odds.items()},
-    )
+    seen = {PAPER_LEVELS[v]: (v, path[v]) for v in np.flatnonzero((path > 0) & (path < below))}
+    points = {name: points_lps_mm[state - 1] for name, (_, state) in seen.items()}
+    landmarks = Landmarks(points, {name: probability[v, state] for name, (v, state) in seen.items()})
+    return Reading(landmarks, {shift: value / sum(odds.values()) for shift, value in odds.items()})
 
 
 def _emission(
@@ -163,16 +159,16 @@ def _steps(points: FloatArray, grid: Grid, prior: ChainPrior, weight: float) -> 
         deviation = (offset - mean) @ np.linalg.inv(np.linalg.cholesky(covariance)).T
         steps[v, 1:-1, 1:-1] = -0.5 * weight * (deviation**2).sum(axis=2)
         sd = np.sqrt(np.linalg.eigvalsh(covariance)[-1])
-        steps[v, 0, 1:-1] = weight * _log_outside(points - mean, sd, grid)
-        steps[v, 1:-1, -1] = weight * _log_outside(points + mean, sd, grid)
+        steps[v, 0, 1:-1] = _log_unseen(points - mean, sd, grid)
+        steps[v, 1:-1, -1] = _log_unseen(points + mean, sd, grid)
     return steps
 
 
-def _log_outside(expected: FloatArray, sd: float, grid: Grid) -> FloatArray:
-    """Log-probability that a centre lies outside the image, from where it is expected (LPS mm)."""
+def _log_unseen(expected: FloatArray, sd: float, grid: Grid) -> FloatArray:
+    """Log-probability that a vertebra expected at a place (LPS mm) lies outside the image, or was overlooked."""
     index = grid.lps_to_index(expected)
     depth = (np.minimum(index + 0.5, np.asarray(grid.size_xyz) - 0.5 - index) * grid.spacing_mm).min(axis=1)
-    return np.asarray(log_ndtr(-depth / sd))
+    return np.asarray(np.logaddexp(log_ndtr(-depth / sd), np.log(_OVERLOOKED)))
 
 
 def _shifted(path: IntArray, shift: int, below: int) -> IntArray:

@@ -48,13 +48,19 @@ def read(upper="T8", lower="L3", error_mm=(0, 0, 0), drop=()):
     clutter = grid.index_to_lps(rng.uniform(0, 1, (40, 3)) * grid.size_xyz)
     points = np.concatenate([SPINE[kept] + rng.normal(0, 1, (len(kept), 3)), clutter])
     looks = looks_of(points, list(shown))
-    return read_chain(points, looks, votes_around(SPINE, error_mm), grid, PRIOR, ChainSettings()), kept
+    found = read_chain(points, looks, votes_around(SPINE, error_mm), grid, PRIOR, ChainSettings())
+    return found, {PAPER_LEVELS[v]: point for v, point in zip(kept, points, strict=False)}
+
+
+def assert_found(landmarks, expected):
+    assert list(landmarks) == list(expected)
+    np.testing.assert_allclose(landmarks.points, list(expected.values()))
 
 
 def test_exactly_the_vertebrae_in_view_are_found():
     found, shown = read()
-    assert found.chosen == {v: i for i, v in enumerate(shown)}
-    assert min(found.probabilities.values()) > 0.9
+    assert_found(found.landmarks, shown)
+    assert found.landmarks.scores.min() > 0.9
     assert found.shift_probability[0] > 0.9
     assert sum(found.shift_probability.values()) == pytest.approx(1)
 
@@ -62,12 +68,18 @@ def test_exactly_the_vertebrae_in_view_are_found():
 @pytest.mark.parametrize(("upper", "lower"), [("C1", "C7"), ("L1", "S2"), ("C1", "S2"), ("L2", "L2")])
 def test_any_part_of_the_spine_may_be_in_view(upper, lower):
     found, shown = read(upper, lower)
-    assert list(found.chosen) == list(shown)
+    assert_found(found.landmarks, shown)
 
 
 def test_rough_votes_are_settled_by_what_bodies_look_like():
     found, shown = read(error_mm=(6, -6, 9))
-    assert found.chosen == {v: i for i, v in enumerate(shown)}
+    assert_found(found.landmarks, shown)
+
+
+def test_a_body_that_no_candidate_shows_ends_the_chain_and_the_rest_is_kept():
+    found, shown = read("T1", "L5", drop=("T3",))
+    below = list(shown)[2:]
+    assert_found(found.landmarks.select(lambda name: name in below), {name: shown[name] for name in below})
 
 
 def test_votes_between_two_levels_leave_the_names_in_doubt():
@@ -79,7 +91,7 @@ def test_votes_between_two_levels_leave_the_names_in_doubt():
 def test_without_a_candidate_nothing_is_found():
     grid, _ = field_of_view("T8", "L3")
     found = read_chain(np.empty((0, 3)), np.empty((0, 26)), votes_around(SPINE), grid, PRIOR, ChainSettings())
-    assert found.chosen == {}
+    assert len(found.landmarks) == 0
 
 
 def test_the_tube_holds_every_second_voxel_near_the_line():

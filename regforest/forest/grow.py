@@ -11,6 +11,7 @@ from joblib import effective_n_jobs
 from numpy.typing import NDArray
 
 from regforest._threads import in_threads, run_in_threads
+from regforest.errors import DataError
 from regforest.forest._binning import encode, find_edges
 from regforest.forest._candidates import BoxField, Source
 from regforest.forest._growing import grow_tree
@@ -18,7 +19,7 @@ from regforest.forest._nodes import Limits, Samples, TreeArrays
 from regforest.forest._outputs import padded
 from regforest.forest.forest import Forest
 
-__all__ = ["BinnedColumns", "Grown", "TreeSettings", "bag_counts", "grow_forest", "grow_one"]
+__all__ = ["BinnedColumns", "Grown", "TreeSettings", "bag_counts", "check_targets", "grow_forest", "grow_one"]
 
 _EDGES = 255
 _DEEPEST = 10_000  # stands for "no limit": deeper than any tree of balanced or skewed data gets in practice
@@ -140,11 +141,29 @@ def grow_forest(
         Number of classes if `targets` are class numbers.
     n_jobs : int or None
         Threads.
+
+    Raises
+    ------
+    DataError
+        If targets or weights do not fit the rows, or a class number is out of range.
     """
+    check_targets(targets, weights, columns.codes.shape[1], n_classes)
     source = Source(columns.codes, columns.rows, _NO_FIELD)
     parts = ((source, targets, weights, int(seed), settings, n_classes) for seed in seeds)
     trees = list(in_threads(grow_one, parts, n_jobs))
     return Grown(Forest.from_trees(trees, len(columns.codes)), np.stack([tree["decrease"] for tree in trees]))
+
+
+def check_targets(targets: NDArray[Any], weights: NDArray[np.float32], rows: int, n_classes: int) -> None:
+    """Refuse what the kernels, which check nothing, would read or write beyond their arrays for."""
+    if len(targets) != rows or len(weights) != rows or not rows:
+        raise DataError(f"expected targets and weights for {rows} rows, got {len(targets)} and {len(weights)}")
+    if not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
+        raise DataError("weights must be finite and not negative, and one of them positive")
+    if targets.ndim == 1 and (targets.min() < 0 or targets.max() >= n_classes):
+        raise DataError(f"expected class numbers 0..{n_classes - 1}, got {targets.min()} to {targets.max()}")
+    if targets.ndim == 2 and not np.isfinite(targets).all():
+        raise DataError("targets must be finite")
 
 
 def bag_counts(seed: int, weights: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -16,7 +16,7 @@ from regforest.features.boxes import MAX_BOX_VOXELS
 from regforest.features.compiled import check_index
 from regforest.forest._candidates import BoxField, Source
 from regforest.forest.forest import Forest
-from regforest.forest.grow import TreeSettings, grow_one
+from regforest.forest.grow import TreeSettings, check_targets, grow_one
 
 __all__ = ["GrownOnImages", "TrainingImage", "grow_on_images"]
 
@@ -94,7 +94,8 @@ def grow_on_images(
     Raises
     ------
     DataError
-        If there is no image, shapes or channels do not fit, or a box could be too large for the spacing.
+        If there is no image or no tree, shapes or channels do not fit, a class number is out of range, or a box could
+        be too large for the spacing.
 
     Examples
     --------
@@ -112,8 +113,9 @@ def grow_on_images(
     field = _field(images, np.broadcast_to(np.asarray(spacing_mm, np.float64), 3), space)
     rows = len(field.position)
     weights = np.ones(rows, np.float32) if weights is None else weights
-    if len(targets) != rows or len(weights) != rows or not rows or n_trees < 1:
-        raise DataError(f"expected targets and weights for {rows} voxels, got {len(targets)} and {len(weights)}")
+    check_targets(targets, weights, rows, n_classes)
+    if n_trees < 1:
+        raise DataError(f"expected at least one tree, got {n_trees}")
     source = Source(np.empty((0, rows), np.uint8), np.empty((rows, 0), np.float32), field)
     seeds = np.random.default_rng(seed).integers(2**31, size=n_trees)
     parts = ((source, targets, weights, int(each), settings, n_classes) for each in seeds)

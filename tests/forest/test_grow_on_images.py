@@ -121,8 +121,12 @@ def test_what_does_not_fit_is_refused():
     images, labels = training_set()
     with pytest.raises(DataError, match="at least one image"):
         grow([], labels, n_classes=4)
-    with pytest.raises(DataError, match="600 voxels, got 599"):
+    with pytest.raises(DataError, match="600 rows, got 599"):
         grow(images, labels[1:], n_classes=4)
+    with pytest.raises(DataError, match=r"0\.\.2, got 0 to 3"):
+        grow(images, labels, n_classes=3)
+    with pytest.raises(DataError, match="one tree"):
+        grow(images, labels, n_classes=4, n_trees=0)
     with pytest.raises(DataError, match="2 channels"):
         grow([TrainingImage(image.volumes[:1], image.index_zyx) for image in images], labels, n_classes=4)
     with pytest.raises(DataError, match="inside the image"):

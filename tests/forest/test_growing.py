@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from regforest.errors import DataError
 from regforest.forest import _candidates, _splits
 from regforest.forest.grow import BinnedColumns, TreeSettings, bag_counts, grow_forest
 from tests.reference import codes_of, exhaustive_split
@@ -189,3 +190,22 @@ def test_each_tree_has_its_own_bag_and_features():
     assert bag_counts(1, ones).sum() == 400
     assert not np.array_equal(bag_counts(1, ones), bag_counts(2, ones))
     assert bag_counts(1, np.where(np.arange(400) < 5, 0, ones))[:6].tolist()[:5] == [-1] * 5
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"y": np.array([0, 4] * 200, np.int32)}, "class numbers"),
+        ({"y": np.array([0, -1] * 200, np.int32)}, "class numbers"),
+        ({"y": np.zeros(399, np.int32)}, "400 rows"),
+        ({"y": np.full((400, 2), np.nan, np.float32)}, "finite"),
+        ({"weights": np.zeros(400, np.float32)}, "positive"),
+        ({"weights": np.full(400, np.inf, np.float32)}, "finite"),
+    ],
+)
+def test_targets_and_weights_that_make_no_sense_are_refused(change, message):
+    X, y = class_data()
+    weights = change.get("weights", np.ones(400, np.float32))
+    columns = BinnedColumns.from_rows(X, seed=0)
+    with pytest.raises(DataError, match=message):
+        grow_forest(columns, change.get("y", y), weights, np.array([1]), TreeSettings(2), n_classes=4)

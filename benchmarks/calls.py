@@ -1,9 +1,8 @@
-"""Calls of the package that the benchmarks measure and that may get better ones: the one place to exchange them."""
+"""Calls of the package that the benchmarks measure: the one place to exchange them."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from regforest.features import BoxFeatures, CompiledBoxes, IntegralVolume
 from regforest.forest import Forest, predict_coarse_to_fine, predict_labels, predict_volume
 
-__all__ = ["argmax", "chosen", "coarse_to_fine", "dense_slab", "full", "planes_of", "takes_jobs", "threads"]
+__all__ = ["argmax", "chosen", "coarse_to_fine", "dense_slab", "full", "planes_of"]
 
 Voxels = NDArray[np.int16]
 
@@ -40,16 +39,6 @@ def coarse_to_fine(forest: Forest, boxes: BoxFeatures, voxels: Voxels, spacing_m
 def dense_slab(boxes: CompiledBoxes, integral: IntegralVolume, start: int, stop: int) -> NDArray[np.float32]:
     """All features of the planes start..stop, shape (F, voxels)."""
     return boxes.evaluate_dense(integral, (start, stop)).reshape(len(boxes.scales), -1)
-
-
-def threads(function: Callable[..., Any], wanted: int = 2) -> dict[str, int]:
-    """``{"n_jobs": wanted}`` where a function takes threads, nothing where it does not (yet)."""
-    return {"n_jobs": wanted} if takes_jobs(function) else {}
-
-
-def takes_jobs(function: Callable[..., Any]) -> bool:
-    """Whether a function can be told how many threads to use."""
-    return "n_jobs" in inspect.signature(function).parameters
 
 
 def planes_of(voxels: Voxels, count: int) -> Sequence[int]:

@@ -29,7 +29,7 @@ _BOX_MM = 15.0
 def our_table(scale: Scale, jobs: str = "1") -> Work:
     """Prepare our side of the summed-volume table."""
     voxels, padding = _cube(scale), _padding(scale)
-    return partial(IntegralVolume.build, voxels, padding, **calls.threads(IntegralVolume.build, int(jobs)))
+    return partial(IntegralVolume.build, voxels, padding, n_jobs=int(jobs))
 
 
 def our_dense(scale: Scale) -> Work:
@@ -50,8 +50,7 @@ def run_integral(session: Session) -> Iterator[Row]:
     scale = session.scale
     voxels, padding = _cube(scale), _padding(scale)
     assert np.array_equal(our_table(scale)().table[0], _numpy_table(voxels, padding))
-    jobs = (1, 2) if calls.takes_jobs(IntegralVolume.build) else (1,)
-    for threads in jobs:
+    for threads in (1, 2):
         what = f"integral volume, int16 {scale.integral_edge}^3, padding {padding[0]}, {threads} thread(s)"
         work = our_table(scale, str(threads))
         pairs = session.pairs(what, work, partial(_numpy_table, voxels, padding))

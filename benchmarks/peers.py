@@ -27,8 +27,8 @@ def is_accelerated(model: Any) -> bool:
     return hasattr(model, "_onedal_estimator")
 
 
-def onnx_predictor(forest: Any, threads: int = 2) -> Predict | None:
-    """Probabilities of a fitted scikit-learn classifier by onnxruntime."""
+def onnx_predictor(forest: Any) -> Predict | None:
+    """Probabilities of a fitted scikit-learn classifier by onnxruntime, in two threads."""
     try:
         import onnxruntime
         from skl2onnx import convert_sklearn
@@ -38,7 +38,7 @@ def onnx_predictor(forest: Any, threads: int = 2) -> Predict | None:
     inputs = [("x", FloatTensorType([None, forest.n_features_in_]))]
     model = convert_sklearn(forest, initial_types=inputs, options={id(forest): {"zipmap": False}})
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = 2
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     return lambda rows: session.run(["probabilities"], {"x": np.ascontiguousarray(rows)})[0]
 

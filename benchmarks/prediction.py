@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from benchmarks import calls, data
+from benchmarks import data
 from benchmarks.peers import onnx_predictor
 from benchmarks.rows import Row, comparison, missing
 from benchmarks.scales import Scale
@@ -27,27 +27,25 @@ def run(session: Session) -> Iterator[Row]:
     """Class probabilities of an N x F float32 matrix."""
     scale = session.scale
     rows, forest = data.classification_rows(scale).held_x, data.peer_forest(scale)
-    work, threads = ours(scale), 2 if calls.takes_jobs(Forest.predict) else 1
+    work = ours(scale)
     what = f"rows, {len(rows)} x {scale.features}, {scale.trees} trees"
-    forest.n_jobs = threads
+    forest.n_jobs = 2
     pairs = session.pairs("rows: scikit-learn", work, partial(forest.predict_proba, rows))
-    yield comparison(what, "scikit-learn", pairs, threads=threads, peak_memory_mb=session.peak(ours))
+    yield comparison(what, "scikit-learn", pairs, peak_memory_mb=session.peak(ours))
     session.say("rows: converting for onnxruntime")
-    onnx = onnx_predictor(forest, threads)
+    onnx = onnx_predictor(forest)
     if onnx is None:
         yield missing(what, "onnxruntime")
     else:
-        yield comparison(
-            what, "onnxruntime", session.pairs("rows: onnxruntime", work, partial(onnx, rows)), threads=threads
-        )
+        yield comparison(what, "onnxruntime", session.pairs("rows: onnxruntime", work, partial(onnx, rows)))
     intel = fitted_intel(scale)
     if intel is None:
         yield missing(what, "sklearnex")
         return
-    intel.n_jobs = threads
+    intel.n_jobs = 2
     pairs = session.pairs("rows: sklearnex", work, partial(intel.predict_proba, rows))
-    yield comparison(what, "sklearnex", pairs, threads=threads, note="trees of its own, grown with the same settings")
+    yield comparison(what, "sklearnex", pairs, note="trees of its own, grown with the same settings")
 
 
 def _predict(forest: Forest, rows: object) -> Work:
-    return partial(forest.predict, rows, **calls.threads(Forest.predict))
+    return partial(forest.predict, rows, n_jobs=2)

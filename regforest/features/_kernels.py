@@ -148,10 +148,8 @@ def feature_along(
     position: int,
     feature: int,
     out: NDArray[np.float32],
-    start: int,
-    count: int,
 ) -> None:
-    """One feature of `count` voxels that follow each other in a row, written to ``out[start : start + count]``.
+    """One feature of the voxels that follow each other in a row from a position on, as many as `out` holds.
 
     Each loop reads the eight corners of one box: beyond that many streams that might overlap the output the
     compiler gives up vector instructions.
@@ -161,12 +159,12 @@ def feature_along(
     c2, c3 = position + corners[feature, 2], position + corners[feature, 3]
     c4, c5 = position + corners[feature, 4], position + corners[feature, 5]
     c6, c7 = position + corners[feature, 6], position + corners[feature, 7]
-    for x in range(count):
+    for x in range(out.size):
         total = np.int64(table[np.uint64(c7 + x)]) - np.int64(table[np.uint64(c6 + x)])
         total -= np.int64(table[np.uint64(c5 + x)]) - np.int64(table[np.uint64(c4 + x)])
         total -= np.int64(table[np.uint64(c3 + x)]) - np.int64(table[np.uint64(c2 + x)])
         total += np.int64(table[np.uint64(c1 + x)]) - np.int64(table[np.uint64(c0 + x)])
-        out[np.uint64(start + x)] = np.float32(np.int32(total)) * scale
+        out[np.uint64(x)] = np.float32(np.int32(total)) * scale
     scale = scales[feature, 1]
     if scale == 0:
         return
@@ -174,12 +172,12 @@ def feature_along(
     c2, c3 = position + corners[feature, 10], position + corners[feature, 11]
     c4, c5 = position + corners[feature, 12], position + corners[feature, 13]
     c6, c7 = position + corners[feature, 14], position + corners[feature, 15]
-    for x in range(count):
+    for x in range(out.size):
         total = np.int64(table[np.uint64(c7 + x)]) - np.int64(table[np.uint64(c6 + x)])
         total -= np.int64(table[np.uint64(c5 + x)]) - np.int64(table[np.uint64(c4 + x)])
         total -= np.int64(table[np.uint64(c3 + x)]) - np.int64(table[np.uint64(c2 + x)])
         total += np.int64(table[np.uint64(c1 + x)]) - np.int64(table[np.uint64(c0 + x)])
-        out[np.uint64(start + x)] -= np.float32(np.int32(total)) * scale
+        out[np.uint64(x)] -= np.float32(np.int32(total)) * scale
 
 
 @kernel
@@ -201,4 +199,4 @@ def dense(boxes: BoxTable, first: int, step_z: int, step_y: int, out: NDArray[np
         for z in range(out.shape[1]):
             for y in range(out.shape[2]):
                 row = first + z * step_z + y * step_y
-                feature_along(table, corners, scales, row, feature, out[feature, z, y], 0, out.shape[3])
+                feature_along(table, corners, scales, row, feature, out[feature, z, y])

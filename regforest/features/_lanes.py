@@ -77,7 +77,7 @@ def _lanes_at_most(
         values = builder.phi(_FLOATS)
         values.add_incoming(first, start)
         values.add_incoming(both, branch)
-        goes_left = builder.fcmp_ordered("<=", values, _in_all_lanes(builder, threshold))
+        goes_left = builder.fcmp_ordered("<=", values, in_all_lanes(builder, threshold, _FLOATS))
         return builder.zext(builder.bitcast(goes_left, ir.IntType(LANES)), _WORD)
 
     arguments = (table, corners, scales, types.int64, types.int64, types.float32)
@@ -94,12 +94,14 @@ def _scaled_sums(builder: Any, here: Any, corners: Any, first: int, scale: Any) 
         c.append(lanes)
     far = builder.sub(builder.sub(c[7], c[6]), builder.sub(c[5], c[4]))
     near = builder.sub(builder.sub(c[3], c[2]), builder.sub(c[1], c[0]))
-    return builder.fmul(builder.sitofp(builder.sub(far, near), _FLOATS), _in_all_lanes(builder, scale))
+    return builder.fmul(builder.sitofp(builder.sub(far, near), _FLOATS), in_all_lanes(builder, scale, _FLOATS))
 
 
-def _in_all_lanes(builder: Any, number: Any) -> Any:
-    single = builder.insert_element(ir.Constant(_FLOATS, ir.Undefined), number, _LANE(0))
-    return builder.shuffle_vector(single, ir.Constant(_FLOATS, ir.Undefined), ir.Constant(_INTS, [0] * LANES))
+def in_all_lanes(builder: Any, number: Any, vector: Any) -> Any:
+    """Emit a vector of a type of `LANES` lanes that holds a number in each of them."""
+    undefined = ir.Constant(vector, ir.Undefined)
+    single = builder.insert_element(undefined, number, _LANE(0))
+    return builder.shuffle_vector(single, undefined, ir.Constant(_INTS, [0] * LANES))
 
 
 # the compiler compares the signatures of both functions, annotations included: lambdas have none

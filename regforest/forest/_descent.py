@@ -211,10 +211,10 @@ def write_brick(lattice: Lattice, brick: Brick, words: int, sums: NDArray[np.flo
 
 
 @kernel
-def spread_blocks(coarse: NDArray[np.float32], stride: int, plane: int, out: NDArray[np.float32]) -> None:
-    """Fill a plane of all maps from coarse voxels, out[k, z, y, x] = coarse[k, z // s, y // s, x // s]."""
+def spread_blocks(coarse: NDArray[np.float32], plane: int, out: NDArray[np.float32]) -> None:
+    """Fill a plane of all maps from voxels of twice the size, out[k, z, y, x] = coarse[k, z // 2, y // 2, x // 2]."""
     for k in range(out.shape[0]):
         for y in range(out.shape[2]):
-            row, target = coarse[k, plane // stride, y // stride], out[k, plane, y]
+            row, target = coarse[k, plane // 2, y // 2], out[k, plane, y]
             for x in range(target.size):
-                target[x] = row[x // stride]
+                target[x] = row[x // 2]

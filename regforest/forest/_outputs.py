@@ -17,8 +17,7 @@ from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
 from regforest._jit import kernel
-
-LANES = 8
+from regforest.features._lanes import LANES, in_all_lanes
 
 _LANE, _VECTOR = ir.IntType(32), ir.VectorType(ir.DoubleType(), LANES)
 _ZEROS = ir.Constant(_VECTOR, [0.0] * LANES)
@@ -51,7 +50,7 @@ def _add_weighted(context: Any, target: Any, source: Any, weight: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         target = context.make_array(signature.args[0])(context, builder, arguments[0])
         source = context.make_array(signature.args[1])(context, builder, arguments[1])
-        weights = _in_all_lanes(builder, arguments[2])
+        weights = in_all_lanes(builder, arguments[2], _VECTOR)
         with cgutils.for_range(builder, _chunks(builder, target)) as loop:
             added = _load(builder, source.data, loop.index, signature.args[1].dtype)
             place = _place(builder, target.data, loop.index, _VECTOR)
@@ -112,12 +111,6 @@ def _sum_of_lanes(builder: Any, vector: Any) -> Any:
         )
         vector = builder.fadd(low, high)
     return builder.extract_element(vector, _LANE(0))
-
-
-def _in_all_lanes(builder: Any, number: Any) -> Any:
-    single = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), number, _LANE(0))
-    lanes = ir.Constant(ir.VectorType(_LANE, LANES), [0] * LANES)
-    return builder.shuffle_vector(single, ir.Constant(_VECTOR, ir.Undefined), lanes)
 
 
 overload(add_weighted, inline="always")(

@@ -77,7 +77,7 @@ def predict_coarse_to_fine(
 def _refine(coarse: NDArray[np.float32], foreground: NDArray[np.bool_], work: SlabPrediction) -> NDArray[np.float32]:
     """Go over to half the stride: predict the neighbours of the foreground, spread the other values."""
     maps = np.empty((len(coarse), *work.shape_zyx), np.float32)
-    run_in_threads(spread_blocks, ((coarse, 2, plane, maps) for plane in range(maps.shape[1])), work.n_jobs)
+    run_in_threads(spread_blocks, ((coarse, plane, maps) for plane in range(maps.shape[1])), work.n_jobs)
     wanted = np.zeros(work.shape_zyx, np.bool_)
     wanted[::2, ::2, ::2] = foreground
     wanted = ndimage.binary_dilation(wanted, np.ones((3, 3, 3)))

@@ -19,7 +19,7 @@ from regforest.forest._nodes import Limits, Samples, TreeArrays
 from regforest.forest._outputs import padded
 from regforest.forest.forest import Forest
 
-__all__ = ["BinnedColumns", "Grown", "TreeSettings", "bag_counts", "check_targets", "grow_forest", "grow_one"]
+__all__ = ["BinnedColumns", "Grown", "TreeSettings", "bag_counts", "grow_forest", "grow_trees"]
 
 _EDGES = 255
 _DEEPEST = 10_000  # stands for "no limit": deeper than any tree of balanced or skewed data gets in practice
@@ -147,14 +147,30 @@ def grow_forest(
     DataError
         If targets or weights do not fit the rows, or a class number is out of range.
     """
-    check_targets(targets, weights, columns.codes.shape[1], n_classes)
     source = Source(columns.codes, columns.rows, _NO_FIELD)
-    parts = ((source, targets, weights, int(seed), settings, n_classes) for seed in seeds)
-    trees = list(in_threads(grow_one, parts, n_jobs))
+    trees = grow_trees(source, targets, weights, seeds, settings, n_classes, n_jobs)
     return Grown(Forest.from_trees(trees, len(columns.codes)), np.stack([tree["decrease"] for tree in trees]))
 
 
-def check_targets(targets: NDArray[Any], weights: NDArray[np.float32], rows: int, n_classes: int) -> None:
+def grow_trees(
+    source: Source,
+    targets: NDArray[Any],
+    weights: NDArray[np.float32],
+    seeds: NDArray[np.int64],
+    settings: TreeSettings,
+    n_classes: int,
+    n_jobs: int | None,
+) -> list[dict[str, NDArray[Any]]]:
+    """Grow one tree per seed on columns or on images; parameters and errors as for `grow_forest`.
+
+    Returns the arrays of each tree, cut to their lengths, under the names of `TreeArrays`.
+    """
+    _check_targets(targets, weights, source.codes.shape[1], n_classes)
+    parts = ((source, targets, weights, int(seed), settings, n_classes) for seed in seeds)
+    return list(in_threads(_grow_one, parts, n_jobs))
+
+
+def _check_targets(targets: NDArray[Any], weights: NDArray[np.float32], rows: int, n_classes: int) -> None:
     """Refuse what the kernels, which check nothing, would read or write beyond their arrays for."""
     if len(targets) != rows or len(weights) != rows or not rows:
         raise DataError(f"expected targets and weights for {rows} rows, got {len(targets)} and {len(weights)}")
@@ -174,7 +190,7 @@ def bag_counts(seed: int, weights: NDArray[np.float32]) -> NDArray[np.int64]:
     return counts
 
 
-def grow_one(
+def _grow_one(
     source: Source,
     targets: NDArray[Any],
     weights: NDArray[np.float32],
@@ -182,7 +198,6 @@ def grow_one(
     settings: TreeSettings,
     n_classes: int,
 ) -> dict[str, NDArray[Any]]:
-    """Grow the tree of one seed; returns its arrays, cut to their lengths, under the names of `TreeArrays`."""
     if settings.bootstrap:
         weights = weights * np.maximum(bag_counts(seed, weights), 0).astype(np.float32)
     rows = np.flatnonzero(weights > 0).astype(np.int32)

@@ -9,14 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from regforest._threads import in_threads
 from regforest.errors import DataError
 from regforest.features import BoxFeatures, BoxSpace, IntegralVolume
 from regforest.features.boxes import MAX_BOX_VOXELS
 from regforest.features.compiled import check_index
 from regforest.forest._candidates import BoxField, Source
 from regforest.forest.forest import Forest
-from regforest.forest.grow import TreeSettings, check_targets, grow_one
+from regforest.forest.grow import TreeSettings, grow_trees
 
 __all__ = ["GrownOnImages", "TrainingImage", "grow_on_images"]
 
@@ -113,13 +112,11 @@ def grow_on_images(
     field = _field(images, np.broadcast_to(np.asarray(spacing_mm, np.float64), 3), space)
     rows = len(field.position)
     weights = np.ones(rows, np.float32) if weights is None else weights
-    check_targets(targets, weights, rows, n_classes)
     if n_trees < 1:
         raise DataError(f"expected at least one tree, got {n_trees}")
     source = Source(np.empty((0, rows), np.uint8), np.empty((rows, 0), np.float32), field)
     seeds = np.random.default_rng(seed).integers(2**31, size=n_trees)
-    parts = ((source, targets, weights, int(each), settings, n_classes) for each in seeds)
-    trees = list(in_threads(grow_one, parts, n_jobs))
+    trees = grow_trees(source, targets, weights, seeds, settings, n_classes, n_jobs)
     firsts = np.cumsum([0] + [len(tree["boxes"]) for tree in trees])
     for tree, first in zip(trees, firsts, strict=False):
         tree["feature"] = np.where(tree["feature"] >= 0, tree["feature"] + first, -1)

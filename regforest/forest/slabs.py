@@ -103,8 +103,9 @@ class SlabPrediction:
     ) -> None:
         if stride < 1:
             raise DataError(f"expected a stride of at least 1, got {stride}")
-        self.forest, self.volumes, self.stride = forest, volumes, stride
+        self.forest, self.stride = forest, stride
         self.n_jobs, self.progress = n_jobs, progress
+        self._volumes = volumes.every(stride) if isinstance(volumes, IntegralVolume) else volumes
         self._image_shape = volumes.shape_zyx if isinstance(volumes, IntegralVolume) else _shape_of(volumes)
         z, y, x = (-(-n // stride) for n in self._image_shape)
         self.shape_zyx = z, y, x
@@ -164,7 +165,7 @@ class SlabPrediction:
         integral = self._integral(planes)
         table = self.forest.boxes.box_table(integral)
         step_z, step_y = (self.stride * int(integral.flat_index(np.array(step))) for step in ((1, 0, 0), (0, 1, 0)))
-        start = planes.start if isinstance(self.volumes, IntegralVolume) else 0  # in the table
+        start = planes.start if isinstance(self._volumes, IntegralVolume) else 0  # in the table
         shift = (planes.start if first_plane is None else first_plane) - start
         lattice = Lattice(*self.shape_zyx[1:], step_z, step_y, shift, wanted, maps, labels, best)
         bricks = range(start, start + planes.stop - planes.start, BRICK_Z)
@@ -177,11 +178,11 @@ class SlabPrediction:
                 self.progress(done, self.shape_zyx[0])
 
     def _integral(self, planes: slice) -> IntegralVolume:
-        if isinstance(self.volumes, IntegralVolume):
-            return self.volumes.every(self.stride)
+        if isinstance(self._volumes, IntegralVolume):
+            return self._volumes
         last = min((planes.stop - 1) * self.stride + 1, self._image_shape[0])
         integral = self.forest.boxes.integrate(
-            self.volumes, planes=(planes.start * self.stride, last), n_jobs=self.n_jobs
+            self._volumes, planes=(planes.start * self.stride, last), n_jobs=self.n_jobs
         )
         return integral.every(self.stride)
 

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from regforest.errors import ModelError
 from regforest.io._atomic import staged
 
-__all__ = ["read_model", "write_model"]
+__all__ = ["join_parts", "part_of", "read_model", "write_model"]
 
 _FORMAT, _VERSION = "regforest model", 1
 _MEMBER = "model.json"
@@ -114,6 +114,23 @@ def read_model(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str, N
         raise ModelError(f"{path}: the model file is damaged (settings nested too deeply)") from error
     except Exception as error:  # a damaged zip makes the standard library raise nearly anything
         raise ModelError(f"{path}: expected a regforest model, but it cannot be read: {error!r}") from error
+
+
+def join_parts(parts: Mapping[str, Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    """Put the arrays of named parts of a model together, as ``part.array``.
+
+    Examples
+    --------
+    >>> sorted(join_parts({"forest": {"roots": np.zeros(1)}, "boxes": {"channels": np.zeros(2)}}))
+    ['boxes.channels', 'forest.roots']
+    """
+    return {f"{part}.{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
+
+
+def part_of(arrays: Mapping[str, NDArray[Any]], part: str) -> dict[str, NDArray[Any]]:
+    """Return the arrays of one part of a model, as they were given to `join_parts`."""
+    prefix = f"{part}."
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
 def _read(path: Path, archive: zipfile.ZipFile, kind: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:

@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from regforest.errors import DataError, ModelError
 from regforest.features import BoxFeatures
 from regforest.forest import Forest, ForestRegressor
-from regforest.io.models import read_model, write_model
+from regforest.io.models import join_parts, part_of, read_model, write_model
 from regforest.spatial import PAPER_LEVELS, AnnotatedScan, Landmarks, Localization, Volume, hounsfield_doubt
 from regforest.vertebrae.appearance import Appearance
-from regforest.vertebrae.baseline_sampling import draw_places, draw_voters, spine_in_view
+from regforest.vertebrae.baseline_sampling import draw_places, draw_voters
 from regforest.vertebrae.baseline_settings import BaselineSettings
 from regforest.vertebrae.chain_prior import ChainPrior, default_chain_prior, fit_chain_prior
 from regforest.vertebrae.regression_votes import cast_votes, completed_spine, grow_vote_forest, with_leaf_votes
-from regforest.vertebrae.sampling import working_image
+from regforest.vertebrae.sampling import spine_in_view, working_image
 from regforest.vertebrae.vote_chain import Reading, neighbourhood, read_chain, spine_tube, strongest_places
 
 __all__ = ["Baseline2012", "BaselineSettings"]
@@ -146,7 +146,7 @@ class Baseline2012:
     def save(self, path: str | Path) -> None:
         """Write the model: arrays and JSON, nothing that runs."""
         settings = {"settings": asdict(self.settings), "seed": self.seed, "prior": self.prior.to_dict()}
-        arrays = {f"{name}.{key}": array for name in _PARTS for key, array in getattr(self, name).to_arrays().items()}
+        arrays = join_parts({name: getattr(self, name).to_arrays() for name in _PARTS})
         write_model(path, MODEL_KIND, settings, arrays)
 
     @classmethod
@@ -159,8 +159,7 @@ class Baseline2012:
         except (AttributeError, KeyError, TypeError, ValueError, DataError) as error:
             raise ModelError(f"{path}: the settings are damaged or of another version: {error!r}") from error
         for name, kind in _PARTS.items():
-            own = {k.removeprefix(f"{name}."): array for k, array in arrays.items() if k.startswith(f"{name}.")}
-            setattr(baseline, name, kind.from_arrays(own))
+            setattr(baseline, name, kind.from_arrays(part_of(arrays, name)))
         found = baseline.forest.n_features, baseline.forest.n_outputs, len(baseline.appearance.centre)
         wanted = len(baseline.boxes), 4 * len(PAPER_LEVELS), len(baseline.near_boxes)
         if found != wanted:
@@ -190,7 +189,7 @@ class Baseline2012:
         """Features and displacements of the voters, which are annotated; features and levels of bodies, of others."""
         image, sampling = self._tissue(scan.image), self.settings.sampling
         voxels, grid = [image.voxels], image.grid
-        spine = spine_in_view(scan, grid)
+        spine = spine_in_view(scan, grid, PAPER_LEVELS)
         voters = draw_voters(spine, grid, sampling, rng)
         places = draw_places(spine, scan.landmarks, grid, sampling, rng)
         centres, annotated = completed_spine(spine, default_chain_prior())

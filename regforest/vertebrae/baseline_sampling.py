@@ -7,17 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from regforest.errors import DataError
-from regforest.spatial import PAPER_LEVELS, AnnotatedScan, Grid, Landmarks
+from regforest.spatial import PAPER_LEVELS, Grid, Landmarks
 from regforest.vertebrae.dense_labels import unlabelled_bodies
+from regforest.vertebrae.sampling import UNLABELLED_RADIUS_MM, draw_anywhere, draw_near_spine, nearest_voxels
 
-__all__ = ["BaselineSampling", "Places", "draw_places", "draw_voters", "spine_in_view"]
+__all__ = ["BaselineSampling", "Places", "draw_places", "draw_voters"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 _JITTER_MM = 1.5  # bodies are annotated no better, and candidates lie on a grid
-_UNLABELLED_RADIUS_MM = 14.0  # what lies so near to a body that nobody annotated is not known to be none
 
 
 @dataclass(frozen=True)
@@ -65,25 +64,11 @@ class Places:
     others_zyx: IntArray
 
 
-def spine_in_view(scan: AnnotatedScan, grid: Grid) -> Landmarks:
-    """Return the annotated vertebrae that the 2012 method knows and that lie inside the image.
-
-    Raises
-    ------
-    DataError
-        If there is none.
-    """
-    spine = scan.landmarks.select(lambda name: name in PAPER_LEVELS and bool(grid.contains(scan.landmarks[name])))
-    if not len(spine):
-        raise DataError(f"{scan.name}: no annotated vertebra lies inside the image; check the frame of the landmarks")
-    return spine
-
-
 def draw_voters(spine: Landmarks, grid: Grid, settings: BaselineSampling, rng: np.random.Generator) -> IntArray:
     """Draw the voxels (N, 3), index z y x, from which displacements are learned."""
-    anywhere = grid.index_to_lps(rng.random((settings.anywhere, 3)) * np.asarray(grid.size_xyz) - 0.5)
-    near = _around(spine, settings.near_spine, settings.near_spine_mm, rng)
-    return _voxels(np.concatenate([anywhere, near]), grid)
+    anywhere = draw_anywhere(grid, settings.anywhere, rng)
+    near = draw_near_spine(spine, settings.near_spine, settings.near_spine_mm, rng)
+    return nearest_voxels(np.concatenate([anywhere, near]), grid)[:, ::-1]
 
 
 def draw_places(
@@ -94,7 +79,7 @@ def draw_places(
     Parameters
     ----------
     spine : Landmarks
-        Of `spine_in_view`.
+        Those of `PAPER_LEVELS` inside the image.
     landmarks : Landmarks
         All that is annotated, T13 and L6 included: those are bodies, too.
     grid : Grid
@@ -107,21 +92,11 @@ def draw_places(
     names = np.repeat([PAPER_LEVELS.index(name) for name in spine], settings.per_body)
     bodies = np.repeat(spine.points_lps_mm, settings.per_body, axis=0)
     index = grid.lps_to_index(bodies + rng.normal(0, _JITTER_MM, bodies.shape))
-    others = _around(spine, settings.beside_bodies, settings.near_spine_mm, rng)
+    others = draw_near_spine(spine, settings.beside_bodies, settings.near_spine_mm, rng)
     free = _far_from(others, landmarks.points_lps_mm, settings.clear_mm)
-    free &= _far_from(others, unlabelled_bodies(landmarks), _UNLABELLED_RADIUS_MM)
+    free &= _far_from(others, unlabelled_bodies(landmarks), UNLABELLED_RADIUS_MM)
     nearest = np.clip(np.rint(index), 0, np.asarray(grid.size_xyz) - 1).astype(np.int64)
-    return Places(nearest[:, ::-1], names, _voxels(others[free], grid))
-
-
-def _around(spine: Landmarks, count: int, reach_mm: float, rng: np.random.Generator) -> FloatArray:
-    centres = spine.points_lps_mm[rng.integers(len(spine), size=count)]
-    return np.asarray(centres + rng.uniform(-reach_mm, reach_mm, (count, 3)))
-
-
-def _voxels(points: FloatArray, grid: Grid) -> IntArray:
-    index = np.rint(grid.lps_to_index(points)).astype(np.int64)
-    return index[((index >= 0) & (index < grid.size_xyz)).all(axis=1), ::-1]
+    return Places(nearest[:, ::-1], names, nearest_voxels(others[free], grid)[:, ::-1])
 
 
 def _far_from(points: FloatArray, centres: FloatArray, radius_mm: float) -> NDArray[np.bool_]:

@@ -74,18 +74,8 @@ class BaselineSettings:
     chain: ChainSettings = field(default_factory=ChainSettings)
 
     def __post_init__(self) -> None:
-        counts = (
-            "features",
-            "trees",
-            "max_depth",
-            "min_samples_leaf",
-            "features_per_node",
-            "stride",
-            "near_features",
-        )
-        lengths = ("spacing_mm", "max_offset_mm", "near_offset_mm")
-        wrong = [name for name in (*counts, "components") if getattr(self, name) < 1]
-        wrong += [name for name in lengths if not getattr(self, name) > 0]
+        wrong = [name for name in _COUNTS if getattr(self, name) < 1]
+        wrong += [name for name in _LENGTHS if not getattr(self, name) > 0]
         wrong += [name for name in _RANGES if not 0 < getattr(self, name)[0] <= getattr(self, name)[1]]
         if wrong:
             raise ValueError(f"{wrong[0]} must be positive, got {getattr(self, wrong[0])!r}")

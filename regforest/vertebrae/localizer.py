@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,13 +12,13 @@ from numpy.typing import ArrayLike, NDArray
 from regforest.errors import DataError, ModelError
 from regforest.features import BoxFeatures
 from regforest.forest import Forest, predict_coarse_to_fine
-from regforest.io.models import read_model, write_model
+from regforest.io.models import join_parts, part_of, read_model, write_model
 from regforest.spatial import AnnotatedScan, Landmarks, Localization, Volume, hounsfield_doubt, level
-from regforest.vertebrae.candidates import Candidates, CandidateSettings, find_candidates
+from regforest.vertebrae.candidates import Candidates, find_candidates
 from regforest.vertebrae.chain_prior import ChainPrior, fit_chain_prior
 from regforest.vertebrae.dense_labels import BACKGROUND, CLASSES
 from regforest.vertebrae.identification import Identification, identify
-from regforest.vertebrae.sampling import SamplingSettings, working_image
+from regforest.vertebrae.sampling import working_image
 from regforest.vertebrae.settings import VertebraSettings
 from regforest.vertebrae.training import TrainingVoxels
 
@@ -116,7 +115,7 @@ class VertebraLocalizer:
     def classify(self, image: Volume, n_jobs: int = 1) -> NDArray[np.float32]:
         """Return p(v | x) for every voxel of a working image, shape (len(CLASSES), z, y, x).
 
-        Where every second voxel is all but certainly background, those between are not looked at.
+        Where voxels some steps apart are all but certainly background, those between are not looked at.
         """
         spacing = image.grid.spacing_mm
         return predict_coarse_to_fine(
@@ -126,8 +125,7 @@ class VertebraLocalizer:
     def save(self, path: str | Path) -> None:
         """Write the model: arrays and JSON, nothing that runs."""
         settings = {"settings": asdict(self.settings), "seed": self.seed, "prior": self.prior.to_dict()}
-        arrays = {f"forest.{k}": v for k, v in self.forest.to_arrays().items()}
-        arrays |= {f"boxes.{k}": v for k, v in self.boxes.to_arrays().items()}
+        arrays = join_parts({"forest": self.forest.to_arrays(), "boxes": self.boxes.to_arrays()})
         write_model(path, MODEL_KIND, settings, arrays)
 
     @classmethod
@@ -135,12 +133,12 @@ class VertebraLocalizer:
         """Read a model written by `save`; raises `ModelError` if the file is damaged or of another kind."""
         settings, arrays = read_model(path, MODEL_KIND)
         try:
-            localizer = cls(_settings_from(settings["settings"]), settings["seed"])
+            localizer = cls(VertebraSettings.from_dict(settings["settings"]), settings["seed"])
             localizer.prior = ChainPrior.from_dict(settings["prior"])
         except (AttributeError, KeyError, TypeError, ValueError, DataError) as error:
             raise ModelError(f"{path}: the settings are damaged or of another version: {error!r}") from error
-        localizer.forest = Forest.from_arrays(_part(arrays, "forest."))
-        localizer.boxes = BoxFeatures.from_arrays(_part(arrays, "boxes."))
+        localizer.forest = Forest.from_arrays(part_of(arrays, "forest"))
+        localizer.boxes = BoxFeatures.from_arrays(part_of(arrays, "boxes"))
         shape = localizer.forest.n_features, localizer.forest.n_outputs
         if shape != (len(localizer.boxes), len(CLASSES)):
             expected = f"{len(localizer.boxes)} features and {len(CLASSES)} classes"
@@ -161,14 +159,3 @@ class VertebraLocalizer:
             reason = "the whole chain may be shifted by a level"
         status = "empty" if not points else "uncertain" if reason else "ok"
         return Localization(landmarks, status, reason, chain.anchored, chain.shift_probability, probabilities)
-
-
-def _part(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
-    return {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
-
-
-def _settings_from(values: dict[str, Any]) -> VertebraSettings:
-    given = dict(values)
-    sampling, candidates = SamplingSettings(**given.pop("sampling")), CandidateSettings(**given.pop("candidates"))
-    given["box_size_mm"] = tuple(given["box_size_mm"])
-    return replace(VertebraSettings(), **given, sampling=sampling, candidates=candidates)

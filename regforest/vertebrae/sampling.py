@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,11 +16,21 @@ from regforest.vertebrae.dense_labels import (
     unlabelled_bodies,
 )
 
-__all__ = ["SamplingSettings", "TrainingPoints", "draw_training_points", "working_image"]
+__all__ = [
+    "UNLABELLED_RADIUS_MM",
+    "SamplingSettings",
+    "TrainingPoints",
+    "draw_anywhere",
+    "draw_near_spine",
+    "draw_training_points",
+    "nearest_voxels",
+    "spine_in_view",
+    "working_image",
+]
 
 _HU_RANGE = (-1024, 3071)
-# voxels closer than this to a body that nobody annotated are neither vertebra nor background
-_UNLABELLED_RADIUS_MM = 14.0
+# what lies closer than this to a body that nobody annotated is neither known to be a vertebra nor to be none
+UNLABELLED_RADIUS_MM = 14.0
 
 
 @dataclass(frozen=True)
@@ -95,15 +106,44 @@ def draw_training_points(
     DataError
         If no annotated centre lies inside the image.
     """
-    spine = scan.landmarks.select(lambda name: bool(grid.contains(scan.landmarks[name])))
+    spine = spine_in_view(scan, grid)
+    points = np.concatenate([_around_bodies(spine, settings, rng), _background(spine, grid, settings, rng)])
+    index_xyz = nearest_voxels(points, grid)
+    points = grid.index_to_lps(index_xyz)
+    known = ~_near_any(points, unlabelled_bodies(spine), UNLABELLED_RADIUS_MM)
+    return TrainingPoints(index_xyz[known, ::-1], label_distribution(points[known], spine, settings.claim_share))
+
+
+def spine_in_view(scan: AnnotatedScan, grid: Grid, known: Container[str] | None = None) -> Landmarks:
+    """Return the annotated vertebrae that lie inside the image, of those that are `known` (all by default).
+
+    Raises
+    ------
+    DataError
+        If there is none.
+    """
+    inside = scan.landmarks.select(lambda name: bool(grid.contains(scan.landmarks[name])))
+    spine = inside if known is None else inside.select(lambda name: name in known)
     if not len(spine):
         raise DataError(f"{scan.name}: no annotated vertebra lies inside the image; check the frame of the landmarks")
-    points = np.concatenate([_around_bodies(spine, settings, rng), _background(spine, grid, settings, rng)])
-    index_xyz = np.rint(grid.lps_to_index(points)).astype(np.int64)
-    index_xyz = index_xyz[((index_xyz >= 0) & (index_xyz < grid.size_xyz)).all(axis=1)]
-    points = grid.index_to_lps(index_xyz)
-    known = ~_near_any(points, unlabelled_bodies(spine), _UNLABELLED_RADIUS_MM)
-    return TrainingPoints(index_xyz[known, ::-1], label_distribution(points[known], spine, settings.claim_share))
+    return spine
+
+
+def draw_anywhere(grid: Grid, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Draw points (N, 3), LPS mm, uniformly from the image."""
+    return grid.index_to_lps(rng.random((count, 3)) * np.asarray(grid.size_xyz) - 0.5)
+
+
+def draw_near_spine(spine: Landmarks, count: int, reach_mm: float, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Draw points (N, 3), LPS mm, from cubes of half edge `reach_mm` around annotated centres."""
+    centres = spine.points_lps_mm[rng.integers(len(spine), size=count)]
+    return np.asarray(centres + rng.uniform(-reach_mm, reach_mm, (count, 3)))
+
+
+def nearest_voxels(points_lps_mm: NDArray[np.float64], grid: Grid) -> NDArray[np.int64]:
+    """Return the index (x, y, z) of the voxel nearest to each point, of those inside the image."""
+    index_xyz = np.rint(grid.lps_to_index(points_lps_mm)).astype(np.int64)
+    return index_xyz[((index_xyz >= 0) & (index_xyz < grid.size_xyz)).all(axis=1)]
 
 
 def _around_bodies(spine: Landmarks, settings: SamplingSettings, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -119,10 +159,7 @@ def _background(
     spine: Landmarks, grid: Grid, settings: SamplingSettings, rng: np.random.Generator
 ) -> NDArray[np.float64]:
     half = max(1, len(spine) * settings.background_per_vertebra // 2)
-    anywhere = grid.index_to_lps(rng.random((half, 3)) * np.asarray(grid.size_xyz) - 0.5)
-    centres = spine.points_lps_mm[rng.integers(len(spine), size=half)]
-    near = centres + rng.uniform(-settings.near_spine_mm, settings.near_spine_mm, (half, 3))
-    return np.concatenate([anywhere, near])
+    return np.concatenate([draw_anywhere(grid, half, rng), draw_near_spine(spine, half, settings.near_spine_mm, rng)])
 
 
 def _near_any(points: NDArray[np.float64], centres: NDArray[np.float64], radius_mm: float) -> NDArray[np.bool_]:

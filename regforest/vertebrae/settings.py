@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from regforest.vertebrae.candidates import CandidateSettings
 from regforest.vertebrae.sampling import SamplingSettings
@@ -65,3 +67,18 @@ class VertebraSettings:
         """Return the smallest useful settings, for a smoke run."""
         sampling = SamplingSettings(per_vertebra=60, background_per_vertebra=50)
         return cls(spacing_mm=4.0, features=200, trees=8, max_depth=14, sampling=sampling)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> VertebraSettings:
+        """Rebuild from what `dataclasses.asdict` made; what is missing or unknown raises `KeyError` or `TypeError`.
+
+        Examples
+        --------
+        >>> from dataclasses import asdict
+        >>> VertebraSettings.from_dict(asdict(VertebraSettings.quick())) == VertebraSettings.quick()
+        True
+        """
+        given = dict(values)
+        sampling, candidates = SamplingSettings(**given.pop("sampling")), CandidateSettings(**given.pop("candidates"))
+        given["box_size_mm"] = tuple(given["box_size_mm"])
+        return cls(**given, sampling=sampling, candidates=candidates)

@@ -3,7 +3,8 @@ import pytest
 
 from regforest.errors import DataError
 from regforest.spatial import PAPER_LEVELS, AnnotatedScan, Grid, Landmarks, Volume
-from regforest.vertebrae.baseline_sampling import BaselineSampling, draw_places, draw_voters, spine_in_view
+from regforest.vertebrae.baseline_sampling import BaselineSampling, draw_places, draw_voters
+from regforest.vertebrae.sampling import spine_in_view
 
 GRID = Grid.from_parts((60, 40, 30), (3, 3, 3), (-40, -60, -90))
 ANNOTATED = Landmarks(
@@ -17,17 +18,17 @@ def scan(landmarks=ANNOTATED):
 
 
 def places():
-    return draw_places(spine_in_view(scan(), GRID), ANNOTATED, GRID, SETTINGS, np.random.default_rng(0))
+    return draw_places(spine_in_view(scan(), GRID, PAPER_LEVELS), ANNOTATED, GRID, SETTINGS, np.random.default_rng(0))
 
 
 def test_only_known_vertebrae_inside_the_image_are_learned():
-    assert list(spine_in_view(scan(), GRID)) == ["T12", "L1", "L2"]
+    assert list(spine_in_view(scan(), GRID, PAPER_LEVELS)) == ["T12", "L1", "L2"]
     with pytest.raises(DataError, match="no annotated vertebra lies inside"):
-        spine_in_view(scan(Landmarks({"L6": (0, 0, 0), "L3": (0, 0, -300)})), GRID)
+        spine_in_view(scan(Landmarks({"L6": (0, 0, 0), "L3": (0, 0, -300)})), GRID, PAPER_LEVELS)
 
 
 def test_voters_lie_anywhere_in_the_image_and_more_of_them_near_the_spine():
-    spine = spine_in_view(scan(), GRID)
+    spine = spine_in_view(scan(), GRID, PAPER_LEVELS)
     voters = draw_voters(spine, GRID, SETTINGS, np.random.default_rng(0))
     assert ((voters >= 0) & (voters < GRID.shape_zyx)).all()
     assert 300 < len(voters) <= 500

@@ -8,7 +8,15 @@ from regforest.vertebrae import BaselineSettings
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"trees": 0}, {"stride": 0}, {"near_offset_mm": 0.0}, {"spacing_mm": np.nan}, {"near_box_size_mm": (9.0, 3.0)}],
+    [
+        {"trees": 0},
+        {"stride": 0},
+        {"near_offset_mm": 0.0},
+        {"spacing_mm": np.nan},
+        {"near_box_size_mm": (9.0, 3.0)},
+        {"votes": 0},
+        {"passes": 0},
+    ],
 )
 def test_settings_that_nothing_can_be_learned_with_are_refused_at_once(wrong):
     (name,) = wrong

@@ -10,17 +10,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from regforest.errors import DataError, ModelError
-from regforest.features import BoxFeatures
-from regforest.forest import Forest, predict_coarse_to_fine
-from regforest.io.models import join_parts, part_of, read_model, write_model
+from regforest.forest import predict_coarse_to_fine
+from regforest.io.models import join_parts, read_model, write_model
 from regforest.spatial import AnnotatedScan, Landmarks, Localization, Volume, hounsfield_doubt, level
+from regforest.vertebrae.bodies import BODY, find_bodies, level_shares
+from regforest.vertebrae.box_forest import BoxForest
 from regforest.vertebrae.candidates import Candidates, find_candidates
 from regforest.vertebrae.chain_prior import ChainPrior, fit_chain_prior
 from regforest.vertebrae.dense_labels import BACKGROUND, CLASSES
 from regforest.vertebrae.identification import Identification, identify
 from regforest.vertebrae.sampling import working_image
 from regforest.vertebrae.settings import VertebraSettings
-from regforest.vertebrae.training import TrainingVoxels
+from regforest.vertebrae.training import TrainingSet
 
 __all__ = ["VertebraLocalizer", "VertebraSettings"]
 
@@ -46,8 +47,8 @@ class VertebraLocalizer:
     """
 
     settings: VertebraSettings
-    boxes: BoxFeatures
-    forest: Forest
+    levels: BoxForest
+    bodies: BoxForest | None
     prior: ChainPrior
 
     def __init__(self, settings: VertebraSettings | None = None, seed: int = 0) -> None:
@@ -77,10 +78,12 @@ class VertebraLocalizer:
             If there is no scan, or one without any annotated vertebra in the image.
         """
         s, say = self.settings, progress or (lambda _: None)
-        voxels = TrainingVoxels.draw(scans, s, self.seed, say)
-        say(f"growing {s.trees} trees on {len(voxels.labels)} voxels")
-        self.forest, self.boxes = voxels.grow(s, self.seed, n_jobs)
-        self.prior = fit_chain_prior(voxels.spines, false_per_mm3=s.false_per_mm3, step_weight=_STEP_WEIGHT)
+        drawn = TrainingSet.draw(scans, s, self.seed, say)
+        say(f"growing {s.trees} trees that tell vertebrae apart")
+        self.levels = drawn.levels.grow(s.spacing_mm, n_jobs)
+        say(f"growing {s.bodies.trees} trees that find them")
+        self.bodies = drawn.bodies.grow(s.spacing_mm, n_jobs) if s.bodies.trees else None
+        self.prior = fit_chain_prior(drawn.spines, false_per_mm3=s.false_per_mm3, step_weight=_STEP_WEIGHT)
         return self
 
     def locate(self, volume: Volume, n_jobs: int = 1) -> Landmarks:
@@ -105,12 +108,21 @@ class VertebraLocalizer:
             return Localization(Landmarks({}), "empty", "all voxels have one value")
         doubt = hounsfield_doubt(volume)
         image = working_image(volume, self.settings.spacing_mm, n_jobs)
-        probability = self.classify(image, n_jobs)
-        candidates = find_candidates(probability, image.grid, self.settings.candidates)
+        candidates = self.find_candidates(image, n_jobs)
         if not len(candidates.points_lps_mm):
             return Localization(Landmarks({}), "empty", doubt or "no vertebra found")
         chain = identify(candidates.points_lps_mm, candidates.level_log_scores, self.prior, anchor=anchor)
         return self._verdict(candidates, chain, anchor or {}, doubt)
+
+    def find_candidates(self, image: Volume, n_jobs: int = 1) -> Candidates:
+        """Find what may be a vertebral body in a working image, with a score for each level."""
+        grid, settings = image.grid, self.settings
+        if self.bodies is None:
+            return find_candidates(self.classify(image, n_jobs), grid, settings.candidates)
+        body = predict_coarse_to_fine(
+            self.bodies.forest, self.bodies.boxes, [image.voxels], grid.spacing_mm, background=1 - BODY, n_jobs=n_jobs
+        )[BODY]
+        return find_bodies(body, level_shares(self.levels, image), grid, settings.bodies)
 
     def classify(self, image: Volume, n_jobs: int = 1) -> NDArray[np.float32]:
         """Return p(v | x) for every voxel of a working image, shape (len(CLASSES), z, y, x).
@@ -119,14 +131,14 @@ class VertebraLocalizer:
         """
         spacing = image.grid.spacing_mm
         return predict_coarse_to_fine(
-            self.forest, self.boxes, [image.voxels], spacing, background=BACKGROUND, n_jobs=n_jobs
+            self.levels.forest, self.levels.boxes, [image.voxels], spacing, background=BACKGROUND, n_jobs=n_jobs
         )
 
     def save(self, path: str | Path) -> None:
         """Write the model: arrays and JSON, nothing that runs."""
         settings = {"settings": asdict(self.settings), "seed": self.seed, "prior": self.prior.to_dict()}
-        arrays = join_parts({"forest": self.forest.to_arrays(), "boxes": self.boxes.to_arrays()})
-        write_model(path, MODEL_KIND, settings, arrays)
+        parts = self.levels.to_parts("level") | (self.bodies.to_parts("body") if self.bodies else {})
+        write_model(path, MODEL_KIND, settings, join_parts(parts))
 
     @classmethod
     def load(cls, path: str | Path) -> VertebraLocalizer:
@@ -137,12 +149,11 @@ class VertebraLocalizer:
             localizer.prior = ChainPrior.from_dict(settings["prior"])
         except (AttributeError, KeyError, TypeError, ValueError, DataError) as error:
             raise ModelError(f"{path}: the settings are damaged or of another version: {error!r}") from error
-        localizer.forest = Forest.from_arrays(part_of(arrays, "forest"))
-        localizer.boxes = BoxFeatures.from_arrays(part_of(arrays, "boxes"))
-        shape = localizer.forest.n_features, localizer.forest.n_outputs
-        if shape != (len(localizer.boxes), len(CLASSES)):
-            expected = f"{len(localizer.boxes)} features and {len(CLASSES)} classes"
-            raise ModelError(f"{path}: expected a forest of {expected}, found one of {shape[0]} and {shape[1]}")
+        try:
+            localizer.levels = BoxForest.from_parts(arrays, "level", len(CLASSES))
+            localizer.bodies = BoxForest.from_parts(arrays, "body", 2) if localizer.settings.bodies.trees else None
+        except ModelError as error:
+            raise ModelError(f"{path}: {error}") from error
         return localizer
 
     def _verdict(

@@ -14,15 +14,15 @@ _NAMED, _SHOWN = 3, 10
 
 
 def comparison_notes(entry: Mapping[str, Any]) -> list[str]:
-    """Return lines for the foot of the main table: what is gained over the judged files, and where most is lost."""
+    """Return lines below the main table: what is gained over the judged files, where most is lost."""
     compared = entry["comparison"]
     if not compared["cases"]:
         return [f"Against {entry['name']}: no scan has a file that can be read."]
     every = compared["regions"]["all"]
     lines = [
-        f"Against {entry['name']}, {compared['cases']} scans (this run minus theirs, 95 % interval over patients): "
-        f"id. rate {_signed(every['identification_rate'], 100)} points; error {_signed(every['mean_mm'])} mm over the "
-        f"{every['mean_mm']['pairs']} levels that both located."
+        f"Against {entry['name']}, {compared['cases']} scans, this run minus theirs with 95 % interval over patients: "
+        f"id. rate {_signed(every['identification_rate'], 100)} points; "
+        f"error {_signed(every['mean_mm'])} mm over the {every['mean_mm']['pairs']} levels that both located."
     ]
     worst = [
         f"{row['case']} ({row['identified']} of {row['annotated']}, theirs {row['their_identified']})"

@@ -152,7 +152,7 @@ def _level_row(row: Row) -> LevelRow:
 
 
 def _published_data(summary: Row) -> str:
-    """Data and protocol of the published columns that compare like for like."""
+    """Name data and protocol of the published columns that compare like for like."""
     return TEST60_DATA if summary["protocol"] == "csi2014" else TWO_FOLD_DATA
 
 

@@ -70,7 +70,7 @@ def read_scan_sheet(path: Path) -> dict[str, dict[str, str]]:
 
 def _rows(path: Path) -> Iterator[Sequence[Any]]:
     try:
-        import openpyxl
+        import openpyxl  # type: ignore[import-untyped]
     except ImportError as error:
         raise DataError(
             f"{path.name}: reading it needs openpyxl, pip install 'regforest[sheets]'; going on without it"

@@ -194,7 +194,7 @@ def split_differences(given: Splits, known: Splits) -> str:
 
 
 def _moved(given: Splits, first: Sequence[str], second: Sequence[str]) -> set[str]:
-    """Scans that are not in the fold where the others have them."""
+    """Find the scans that are not in the fold where the others have them."""
     return (set(given.fold1) ^ set(first)) | (set(given.fold2) ^ set(second))
 
 

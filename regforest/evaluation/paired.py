@@ -43,7 +43,8 @@ def compare_levels(
     Examples
     --------
     >>> row = lambda level, hit, mm: LevelRow(level, "lumbar", True, True, hit, mm, case="a")
-    >>> found = compare_levels([row("L1", True, 3.0), row("L2", False, 9.0)], [row("L1", True, 5.0), row("L2", True, 4.0)])
+    >>> theirs = [row("L1", True, 5.0), row("L2", True, 4.0)]
+    >>> found = compare_levels([row("L1", True, 3.0), row("L2", False, 9.0)], theirs)
     >>> found["regions"]["lumbar"]["identification_rate"]["difference"], found["by_case"][0]["lost"]
     (-0.5, 1)
     """

@@ -73,7 +73,7 @@ def _id(name: str) -> int:
 
 
 def _lines(path: Path, text: str) -> Iterator[tuple[str, Record]]:
-    """Number and record of each line."""
+    """Yield number and record of each line."""
     for number, line in enumerate(text.splitlines(), start=1):
         fields = [field.strip() for field in line.split("\t")] if "\t" in line else line.split()
         fields = [field for field in fields if field]

@@ -20,7 +20,7 @@ def comparison_notes(entry: Mapping[str, Any]) -> list[str]:
         return [f"Against {entry['name']}: no scan has a file that can be read."]
     every = compared["regions"]["all"]
     lines = [
-        f"Against {entry['name']}, {compared['cases']} scans, this run minus theirs with 95 % interval over patients: "
+        f"Against {entry['name']}, {compared['cases']} scans, this run minus theirs, 95 % interval over patients: "
         f"id. rate {_signed(every['identification_rate'], 100)} points; "
         f"error {_signed(every['mean_mm'])} mm over the {every['mean_mm']['pairs']} levels that both located."
     ]

@@ -76,7 +76,7 @@ def check(case_root: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
-@pytest.mark.parametrize("under", [".", "train", "IVDM3Seg/train"])
+@pytest.mark.parametrize("under", [".", "train", "IVDM3Seg/train", "Bänder und Scheiben"])
 def test_a_folder_for_each_scan_is_read(tmp_path: Path, under: str, suffix: str) -> None:
     write_folders(tmp_path / under, "01", suffix)
     check(tmp_path, "01")

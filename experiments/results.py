@@ -52,6 +52,8 @@ def _summary(
     return {
         "experiment": plan.experiment.name,
         "dataset": plan.dataset.name,
+        "terms": plan.dataset.terms,
+        "citation": plan.dataset.citation,
         "method": options.methods[0],
         "protocol": options.protocol,
         "definition": options.definition,
@@ -144,8 +146,8 @@ def _write_report(
     )
     facts = {
         "data": f"{dataset.name} ({dataset.layout})",
-        "terms": dataset.terms,
-        "citation": dataset.citation,
+        "terms": summary["terms"],
+        "citation": summary["citation"],
         "notes": "; ".join(summary["notes"]),
         "command": " ".join(options.command),
         "seed": str(options.seed),

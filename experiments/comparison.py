@@ -15,15 +15,18 @@ _NAMED, _SHOWN = 3, 10
 
 def comparison_notes(entry: Mapping[str, Any]) -> list[str]:
     """Return lines below the main table: what is gained over the judged files, where most is lost."""
-    compared = entry["comparison"]
+    compared, absent = entry["comparison"], entry["cases_without_file"]
+    lines = (
+        [f"{entry['name']}: {absent} of {entry['cases']} scans have no file and count as missed."] if absent else []
+    )
     if not compared["cases"]:
-        return [f"Against {entry['name']}: no scan has a file that can be read."]
+        return [*lines, f"Against {entry['name']}: no scan has a file that can be read."]
     every = compared["regions"]["all"]
-    lines = [
+    lines.append(
         f"Against {entry['name']}, {compared['cases']} scans, this run minus theirs, 95 % interval over patients: "
         f"id. rate {_signed(every['identification_rate'], 100)} points; "
         f"error {_signed(every['mean_mm'])} mm over the {every['mean_mm']['pairs']} levels that both located."
-    ]
+    )
     worst = [
         f"{row['case']} ({row['identified']} of {row['annotated']}, theirs {row['their_identified']})"
         for row in compared["by_case"][:_NAMED]

@@ -427,6 +427,7 @@ def test_published_landmarks_are_compared_scan_by_scan_on_the_scans_that_have_a_
     assert compared["regions"]["all"]["mean_mm"]["difference"] > 15
     assert [row["case"] for row in compared["by_case"]][-1] == "p2b"
     shown = capsys.readouterr().out
+    assert "theirs: 3 of 6 scans have no file and count as missed" in shown
     assert "Against theirs, 3 scans" in shown
     assert "id. rate -66.7" in shown
     assert "Most is lost against theirs in p0a (0 of 4, theirs 4)" in shown or "in p1a (0 of 4, theirs 4)" in shown

@@ -52,7 +52,10 @@ def _summary(
     return {
         "experiment": plan.experiment.name,
         "dataset": plan.dataset.name,
+        "terms": plan.dataset.terms,
+        "citation": plan.dataset.citation,
         "method": options.methods[0],
+        "protocol": options.protocol,
         "definition": options.definition,
         "cases": len(cases),
         "failed": len({row["case"] for row in failures}),
@@ -82,6 +85,7 @@ def _judged(plan: Plan, cases: Sequence[Mapping[str, Any]]) -> list[dict[str, An
     """Return the files of ``--published``, judged like the run itself."""
     if plan.options.published is None:
         return []
+    pairs = [case for case in cases if case["published_readable"]]
     return [
         {
             "name": plan.options.published.resolve().name,
@@ -93,6 +97,9 @@ def _judged(plan: Plan, cases: Sequence[Mapping[str, Any]]) -> list[dict[str, An
             "cases": len(cases),
             "cases_without_file": sum(case["case"] not in plan.published for case in cases),
             **_judgement(plan, cases, "published_rows"),
+            "comparison": plan.experiment.task.compare(
+                _rows(pairs), _rows(pairs, "published_rows"), plan.options.seed
+            ),
         }
     ]
 
@@ -104,7 +111,9 @@ def _write_tables(plan: Plan, folder: RunFolder, cases: Sequence[Mapping[str, An
     for case in cases:
         which = {key: case[key] for key in head}
         verdict = {"status": case["status"], "seconds": case["seconds"]}
-        per_case.append({**which, **task.case_row(case["rows"]), **verdict})
+        judged = task.case_row(case["published_rows"]) if case.get("published_readable") else {}
+        published = {f"published_{key}": value for key, value in judged.items()}
+        per_case.append({**which, **task.case_row(case["rows"]), **verdict, **published})
         located = {entry["level"]: entry for entry in case["levels"]}
         for row in task.level_rows(case["rows"]):
             name = row.get("level", row.get("structure"))
@@ -137,8 +146,8 @@ def _write_report(
     )
     facts = {
         "data": f"{dataset.name} ({dataset.layout})",
-        "terms": dataset.terms,
-        "citation": dataset.citation,
+        "terms": summary["terms"],
+        "citation": summary["citation"],
         "notes": "; ".join(summary["notes"]),
         "command": " ".join(options.command),
         "seed": str(options.seed),

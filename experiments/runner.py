@@ -53,8 +53,9 @@ def run(experiment: Experiment, argv: Sequence[str] | None = None) -> int:
     int
         Exit status: 0 done (or found done), 1 some cases failed, 2 wrong usage, 3 data that cannot be used.
     """
-    parser = build_parser(experiment.name, experiment.description, experiment.layouts, list(experiment.methods))
-    options = parse(parser, list(experiment.methods), argv)
+    methods = list(experiment.methods)
+    parser = build_parser(experiment.name, experiment.description, experiment.layouts, methods, experiment.protocols)
+    options = parse(parser, methods, argv)
     try:
         return _run(experiment, options)
     except UsageError as error:
@@ -220,7 +221,7 @@ def _finish_case(
             "rows": plan.experiment.task.judge(scan, outcome, plan.options.definition),
         }  # fmt: skip
         if plan.options.published and name == plan.options.methods[0]:
-            result["published_rows"] = _judge_published(plan, scan, failures)
+            result |= _judge_published(plan, scan, failures)
         stage = "write"
         folder.write_predictions(name, plan.case(case).image_files[next(iter(scan.channels))], scan, outcome)
         if plan.options.pictures and name == plan.options.methods[0]:
@@ -236,16 +237,17 @@ def _draw(scan: AnnotatedScan, outcome: Outcome, path: Path) -> None:
     write_atomically(path, case_picture(scan.image, outcome.localization.landmarks, scan.landmarks))
 
 
-def _judge_published(plan: Plan, scan: AnnotatedScan, failures: Failures) -> list[dict[str, Any]]:
+def _judge_published(plan: Plan, scan: AnnotatedScan, failures: Failures) -> dict[str, Any]:
     """Judge the published landmarks of a case; without a readable file all its levels are missed."""
-    landmarks = Landmarks({})
+    landmarks, readable = Landmarks({}), False
     try:
         if scan.name in plan.published:
-            landmarks = read_landmarks(plan.published[scan.name], scan.image.grid)
+            landmarks, readable = read_landmarks(plan.published[scan.name], scan.image.grid), True
     except RegForestError as error:
         failures.add(scan.name, "published", error)
     outcome = Outcome(Localization(landmarks, "ok"))
-    return plan.experiment.task.judge(scan, outcome, plan.options.definition)
+    rows = plan.experiment.task.judge(scan, outcome, plan.options.definition)
+    return {"published_rows": rows, "published_readable": readable}
 
 
 def _shown(bar: Any, text: str, item: Any) -> Any:

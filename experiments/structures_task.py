@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 
 from experiments.protocol import Outcome
-from regforest.evaluation import PUBLISHED_STRUCTURES, StructureRow, evaluate_structures, summarize_structures
+from regforest.evaluation import (
+    PUBLISHED_STRUCTURES,
+    PatientBootstrap,
+    StructureRow,
+    evaluate_structures,
+    paired_difference,
+    summarize_structures,
+)
 from regforest.evaluation.numbers import defined, spread
 from regforest.evaluation.published import UNVERIFIED_NOTE
 from regforest.report import Card, Table
@@ -54,6 +61,15 @@ class StructuresTask:
         if floors:
             summary["floor"] = _floor_summary(floors, summary, seed)
         return summary
+
+    def compare(self, ours: Sequence[Row], theirs: Sequence[Row], seed: int) -> dict[str, Any]:
+        """Return the paired difference of the localization errors, structure by structure."""
+        them = {(row["case"], row["structure"]): row["localization_mm"] for row in theirs}
+        pairs = [row for row in ours if (row["case"], row["structure"]) in them]
+        bootstrap = PatientBootstrap((row["patient"] for row in pairs), seed=seed)
+        values = [row["localization_mm"] for row in pairs], [them[row["case"], row["structure"]] for row in pairs]
+        difference = paired_difference(*values, [row["patient"] for row in pairs], bootstrap)
+        return {"cases": len({row["case"] for row in pairs}), "localization_mm": difference}
 
     def case_row(self, rows: Sequence[Row]) -> dict[str, Any]:
         """Return means over the structures of one case."""

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from regforest.cli._batch import Failures, each, with_progress
+from regforest.cli._batch import Failures, each, say, with_progress
 from regforest.cli._parser import add_command
-from regforest.errors import DataError, FileError
+from regforest.errors import DataError, FileError, UsageError
 
 if TYPE_CHECKING:
     from regforest.datasets import Case, Dataset
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 _INSPECT_EXAMPLE = """\
   regforest inspect scan.nii.gz
-  regforest inspect /data/spine-ct --json > remarks.json"""
+  regforest inspect /data/spine-ct --json > remarks.json
+  regforest inspect /data/spine-ct --export suspicious.csv"""
 _CONVERT_EXAMPLE = """\
   regforest convert 4517454.lml 4517454.mrk.json --reference 4517454.nii.gz"""
 
@@ -34,6 +35,9 @@ def add_commands(commands: Any) -> None:
         help="of a data set (default: told from the files)",
     )  # fmt: skip
     inspect.add_argument("--json", action="store_true", help="print JSON")
+    inspect.add_argument(
+        "--export", type=Path, metavar="FILE.csv", help="of a data set: write what looks suspicious, scan by scan"
+    )
     convert = add_command(
         commands, "convert", run_convert, "turn a landmark file into another format", _CONVERT_EXAMPLE
     )
@@ -58,6 +62,8 @@ def run_inspect(arguments: argparse.Namespace) -> int:
     path = arguments.path
     if path.is_dir():
         return _inspect_dataset(arguments)
+    if arguments.export:
+        raise UsageError("--export is an option for the folder of a data set")
     content = _describe_file(path)
     if arguments.json:
         print(json.dumps(content, indent=1))
@@ -105,6 +111,8 @@ def _inspect_dataset(arguments: argparse.Namespace) -> int:
         failures.add(fault.case, DataError(fault.error))
     shown = with_progress(dataset.cases, len(dataset.cases), "scan")
     rows = [row for _, row in each(shown, lambda case: case.name, _row, failures)]
+    if arguments.export:
+        _export(arguments.export, rows, failures)
     if arguments.json:
         head = {name: getattr(dataset, name) for name in ("layout", "terms", "citation", "notes")}
         print(json.dumps({"dataset": dataset.name, **head, "cases": rows, "failed": failures}, indent=1))
@@ -123,8 +131,28 @@ def _print_dataset(dataset: Dataset, rows: Sequence[Mapping[str, Any]]) -> None:
         levels = row["levels"]
         extent = f"{len(levels)} levels {levels[0]}-{levels[-1]}" if levels else "no levels"
         print(f"{row['case']} ({row['patient']}): {size} voxels of {spacing} mm, {row['axes']}, {extent}")
+        for column, text in row["info"].items():
+            print(f"  {column}: {text}")
         for remark in row["remarks"]:
             print(f"  ! {remark}")
+
+
+def _export(path: Path, rows: Sequence[Mapping[str, Any]], failures: Mapping[str, str]) -> None:
+    """Write one line for each remark, ready to be sent to the owners of the data."""
+    import csv
+    import io
+
+    from regforest.io import write_text
+
+    found = [(row["case"], row["patient"], remark) for row in rows for remark in row["remarks"]]
+    found += [(case, "", error) for case, error in failures.items()]
+    text = io.StringIO(newline="")
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(("case", "patient", "remark"))
+    table.writerows(sorted(found))
+    write_text(path, text.getvalue())
+    named = len({case for case, _, _ in found})
+    say(f"written: {path}, {len(found)} remarks on {named} of {len(rows) + len(failures)} cases")
 
 
 def _row(case: Case) -> dict[str, Any]:
@@ -137,6 +165,7 @@ def _row(case: Case) -> dict[str, Any]:
         "channels": list(scan.channels),
         **_geometry(scan.image.grid),
         "levels": list(scan.landmarks),
+        "info": dict(case.info),
         "remarks": [*scan.notes, *spine_remarks(scan.landmarks)],
     }
 

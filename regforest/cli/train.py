@@ -41,12 +41,13 @@ def add_commands(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Open the data set, train, save."""
-    from regforest.datasets import open_dataset
+    from regforest.datasets import announce_terms, open_dataset
 
     if arguments.quick and arguments.what == "discs":
         raise UsageError("--quick is an option of train vertebrae; discs are learned in seconds")
     dataset = open_dataset(arguments.data, arguments.layout)
     folder_to_write(arguments.out.absolute().parent)
+    announce_terms(dataset)
     for note in dataset.notes:
         say(f"{dataset.name}: {note}")
     failures = Failures()

@@ -6,9 +6,11 @@ import difflib
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from regforest.datasets.case import Dataset
+from regforest.datasets.patients import read_patients
 from regforest.errors import FileError, UsageError
 
 __all__ = ["LAYOUTS", "detect_layout", "open_dataset"]
@@ -19,10 +21,10 @@ LAYOUTS: tuple[str, ...] = ("spine-ct", "ivdm3seg", "labelled-folder")
 _MAX_DEPTH = 4
 _LABELLED = re.compile(r"(labels\.(nii|nii\.gz|mha|mhd|nrrd)|landmarks\.json)", re.IGNORECASE)
 _SPINE_CT = re.compile(r"\d+\.lml", re.IGNORECASE)
-_IVDM = re.compile(r"(\d\d|[a-z]\d)[_-](fat|inn|opp|wat|labels)\.nii(\.gz)?", re.IGNORECASE)
+_IVDM = re.compile(r"[a-z]?\d+[_-](fat|inn|opp|wat|labels?)\.nii(\.gz)?", re.IGNORECASE)
 
 
-def open_dataset(path: str | Path, layout: str = "auto") -> Dataset:
+def open_dataset(path: str | Path, layout: str = "auto", patients: Path | None = None) -> Dataset:
     """Open a folder as a data set; images are not read yet.
 
     Parameters
@@ -31,6 +33,8 @@ def open_dataset(path: str | Path, layout: str = "auto") -> Dataset:
         The data set's folder.
     layout : {"auto", "spine-ct", "ivdm3seg", "labelled-folder"}
         How it is organised; ``"auto"`` tells it from the file names.
+    patients : Path, optional
+        Table ``case,patient`` that counts more than what the data set says.
 
     Returns
     -------
@@ -41,7 +45,7 @@ def open_dataset(path: str | Path, layout: str = "auto") -> Dataset:
     UsageError
         If the layout's name is unknown.
     FileError
-        If the folder is missing or holds no case of the layout.
+        If the folder is missing or holds no case of the layout, or the table cannot be used.
     """
     root = Path(path)
     if not os.path.isdir(root):  # False, not an error, where the name is too long or may not be looked at
@@ -49,14 +53,18 @@ def open_dataset(path: str | Path, layout: str = "auto") -> Dataset:
         raise FileError(root, "the folder of a data set", found, "check the path")
     if layout == "auto":
         layout = detect_layout(root)
+    if layout == "ivdm3seg":
+        from regforest.datasets.ivdm3seg import open_ivdm3seg
+
+        return open_ivdm3seg(root, patients)
+    return _with_patients(_opened(root, layout), patients)
+
+
+def _opened(root: Path, layout: str) -> Dataset:
     if layout == "spine-ct":
         from regforest.datasets.spine_ct import open_spine_ct
 
         return open_spine_ct(root)
-    if layout == "ivdm3seg":
-        from regforest.datasets.ivdm3seg import open_ivdm3seg
-
-        return open_ivdm3seg(root)
     if layout == "labelled-folder":
         from regforest.datasets.labelled_folder import open_labelled_folder
 
@@ -64,6 +72,14 @@ def open_dataset(path: str | Path, layout: str = "auto") -> Dataset:
     near = difflib.get_close_matches(layout, LAYOUTS, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise UsageError(f"unknown layout {layout!r}: expected auto, {', '.join(LAYOUTS)}{hint}")
+
+
+def _with_patients(dataset: Dataset, table: Path | None) -> Dataset:
+    if table is None:
+        return dataset
+    patients = read_patients(table)
+    cases = [replace(case, patient=patients.get(case.name, case.patient)) for case in dataset.cases]
+    return replace(dataset, cases=tuple(cases))
 
 
 def detect_layout(root: Path) -> str:

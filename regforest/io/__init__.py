@@ -1,6 +1,7 @@
 """Files in and out: images, landmarks, models. Everything arrives in LPS millimetres."""
 
 from regforest.io._atomic import write_json, write_text
+from regforest.io._lml import lml_remarks
 from regforest.io.images import (
     IMAGE_SUFFIXES,
     image_stem,
@@ -17,6 +18,7 @@ __all__ = [
     "LANDMARK_SUFFIXES",
     "image_stem",
     "landmark_stem",
+    "lml_remarks",
     "read_grid",
     "read_label_names",
     "read_landmarks",

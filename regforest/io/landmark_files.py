@@ -98,7 +98,9 @@ def write_landmarks(landmarks: Landmarks, path: str | Path, grid: Grid | None = 
     """
     file, suffix = Path(path), _suffix(path)
     if suffix == ".fcsv":
-        raise FileError(file, "a format that is written", ".fcsv, which is only read", "write .mrk.json for 3D Slicer")
+        raise FileError(
+            file, "a format that is written", ".fcsv, which is only read", "write .mrk.json for 3D Slicer"
+        )
     wanted = "grid" if suffix == ".lml" else "LPS"
     if landmarks.frame != wanted:
         if grid is None:

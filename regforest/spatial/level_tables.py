@@ -35,7 +35,7 @@ def _counted(names: Iterable[str], start: int) -> dict[int, str]:
 
 
 def _discs(vertebrae: Iterable[str], start: int) -> dict[int, str]:
-    """Number the discs above these vertebrae."""
+    """Count the discs above these vertebrae."""
     return _counted((f"{_CHAIN[_CHAIN.index(name) - 1]}/{name}" for name in vertebrae), start)
 
 

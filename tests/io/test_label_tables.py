@@ -50,7 +50,11 @@ def test_rows_of_bids_that_are_no_level_are_left_out(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "complaint"),
-    [("index,name\n1,L1\n", "index and name"), ("index\tname\nx\tL1\n", "'x' in line 2"), ("index\tname\n0\tL1\n", "'0'")],
+    [
+        ("index,name\n1,L1\n", "index and name"),
+        ("index\tname\nx\tL1\n", "'x' in line 2"),
+        ("index\tname\n0\tL1\n", "'0'"),
+    ],
 )
 def test_a_bad_table_of_bids_is_refused_by_name(tmp_path, text, complaint):
     (tmp_path / "dseg.tsv").write_text(text)

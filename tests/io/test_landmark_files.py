@@ -207,11 +207,18 @@ def test_slicer_gets_a_colour_and_readable_names(tmp_path):
     write_landmarks(SPINE, tmp_path / "a.mrk.json")
     display = json.loads((tmp_path / "a.mrk.json").read_text())["markups"][0]["display"]
     assert display["pointLabelsVisibility"] is True
-    assert all(len(display[key]) == 3 and all(0 <= x <= 1 for x in display[key]) for key in ("color", "selectedColor"))
+    assert all(
+        len(display[key]) == 3 and all(0 <= x <= 1 for x in display[key]) for key in ("color", "selectedColor")
+    )
 
 
 def fcsv(path, system, *rows, columns="id,x,y,z,ow,ox,oy,oz,vis,sel,lock,label,desc,associatedNodeID"):
-    lines = ["# Markups fiducial file version = 4.10", f"# CoordinateSystem = {system}", f"# columns = {columns}", *rows]
+    lines = [
+        "# Markups fiducial file version = 4.10",
+        f"# CoordinateSystem = {system}",
+        f"# columns = {columns}",
+        *rows,
+    ]
     path.write_text("\n".join(lines) + "\n")
     return path
 
@@ -221,7 +228,13 @@ FCSV_ROW = "vtkMRMLMarkupsFiducialNode_0,1.25,-2,3,0,0,0,1,1,1,0,L1,,"
 
 @pytest.mark.parametrize(
     ("system", "expected"),
-    [("LPS", (1.25, -2, 3)), ("1", (1.25, -2, 3)), ("RAS", (-1.25, 2, 3)), ("0", (-1.25, 2, 3)), ("ras", (-1.25, 2, 3))],
+    [
+        ("LPS", (1.25, -2, 3)),
+        ("1", (1.25, -2, 3)),
+        ("RAS", (-1.25, 2, 3)),
+        ("0", (-1.25, 2, 3)),
+        ("ras", (-1.25, 2, 3)),
+    ],
 )
 def test_fcsv_is_turned_to_lps_by_name_or_old_number(tmp_path, system, expected):
     found = read_landmarks(fcsv(tmp_path / "a.fcsv", system, FCSV_ROW))
@@ -426,7 +439,7 @@ def test_json_that_ends_early_is_refused_with_its_place(tmp_path, name):
 
 @pytest.mark.parametrize("number", ["1" + "0" * 400, "9" * 5000, "1e999", "true"])
 def test_numbers_that_no_float_holds_are_refused_by_name(tmp_path, number):
-    (tmp_path / "landmarks.json").write_text('{"frame": "LPS mm", "points": {"L1": [0, 0, %s]}}' % number)
+    (tmp_path / "landmarks.json").write_text('{"frame": "LPS mm", "points": {"L1": [0, 0, ' + number + "]}}")
     with pytest.raises(FileError, match=r"landmarks\.json"):
         read_landmarks(tmp_path / "landmarks.json")
 

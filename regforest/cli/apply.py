@@ -93,7 +93,7 @@ class _Worker:
     def __call__(self, case: Input) -> dict[str, Any]:
         """Read, localize, write; the JSON comes last and so marks the case as complete."""
         from regforest.datasets.labelled_folder import read_aligned
-        from regforest.io import write_json, write_label_image, write_landmarks
+        from regforest.io import write_json, write_label_image, write_label_tables, write_landmarks
 
         channels = read_aligned(case.files)
         image = next(iter(channels.values()))
@@ -107,6 +107,7 @@ class _Worker:
         if labels is not None:
             like = next(iter(case.files.values()))
             write_label_image(labels, self.localizer.label_names, f"{target}_seg.nii.gz", like)
+            write_label_tables(self.localizer.label_names, f"{target}_seg")
         if self.arguments.preview:
             from regforest.report import preview_png
 

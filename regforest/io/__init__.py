@@ -10,6 +10,7 @@ from regforest.io.images import (
     write_label_image,
     write_volume,
 )
+from regforest.io.label_tables import read_bids_labels, write_bids_labels, write_label_tables
 from regforest.io.landmark_files import LANDMARK_SUFFIXES, landmark_stem, read_landmarks, write_landmarks
 
 __all__ = [
@@ -17,12 +18,15 @@ __all__ = [
     "LANDMARK_SUFFIXES",
     "image_stem",
     "landmark_stem",
+    "read_bids_labels",
     "read_grid",
     "read_label_names",
     "read_landmarks",
     "read_volume",
+    "write_bids_labels",
     "write_json",
     "write_label_image",
+    "write_label_tables",
     "write_landmarks",
     "write_text",
     "write_volume",

@@ -6,7 +6,14 @@ import pydicom
 import pytest
 
 from regforest.cli import main
-from regforest.io import read_label_names, read_landmarks, read_volume, write_label_image, write_landmarks, write_volume
+from regforest.io import (
+    read_label_names,
+    read_landmarks,
+    read_volume,
+    write_label_image,
+    write_landmarks,
+    write_volume,
+)
 from regforest.spatial import Grid, Landmarks, Volume
 from tests.io.dicom_series import write_series
 
@@ -117,7 +124,11 @@ def test_a_level_without_a_number_in_the_table_is_named(tmp_path, capsys):
     [
         (("seg.nii.gz", "c.csv"), 2, "no names in its header; say whose numbers they are: --labels verse|"),
         (("seg.nii.gz", "c.csv", "--labels", "totalspinesg"), 2, "did you mean 'totalspineseg'"),
-        (("seg.nii.gz", "c.csv", "--labels", "sct-discs"), 3, "expected labels of the table sct-discs, found 27, 28"),
+        (
+            ("seg.nii.gz", "c.csv", "--labels", "sct-discs"),
+            3,
+            "expected the labels of levels (3, 4, 5, ...), found 27, 28",
+        ),
         (("seg.nii.gz", "d.nii.gz", "--labels", "totalsegmentator"), 2, "--to-labels TABLE"),
         (("seg.nii.gz", "d.lml", "--labels", "totalsegmentator", "--to-labels", "sct"), 2, "d.lml is none"),
         (("seg.nii.gz", "d.dcm", "--labels", "totalsegmentator"), 2, "--reference DIR"),

@@ -25,11 +25,12 @@ _DICOM = ".dcm"
 
 def add_commands(commands: Any) -> None:
     """Add ``convert``."""
-    parser = add_command(
-        commands, "convert", run, "turn landmarks or a label image into another format", _EXAMPLE
-    )
+    parser = add_command(commands, "convert", run, "turn landmarks or a label image into another format", _EXAMPLE)
     parser.add_argument(
-        "source", type=Path, metavar="IN", help=".lml, .mrk.json, .fcsv, .csv, .json (VerSe, points), or a label image"
+        "source",
+        type=Path,
+        metavar="IN",
+        help=".lml, .mrk.json, .fcsv, .csv, .json (VerSe, points), or a label image",
     )
     parser.add_argument(
         "target", type=Path, metavar="OUT",

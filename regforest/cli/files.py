@@ -28,7 +28,7 @@ def add_commands(commands: Any) -> None:
     )
     inspect.add_argument("path", type=Path, metavar="PATH", help="image, landmarks, or the folder of a data set")
     inspect.add_argument(
-        "--layout", choices=("auto", "spine-ct", "ivdm3seg", "labelled-folder"), default="auto",
+        "--layout", choices=("auto", "spine-ct", "ivdm3seg", "labelled-folder", "bids"), default="auto",
         help="of a data set (default: told from the files)",
     )  # fmt: skip
     inspect.add_argument("--json", action="store_true", help="print JSON")
@@ -110,8 +110,11 @@ def _print_dataset(dataset: Dataset, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def _row(case: Case) -> dict[str, Any]:
     from regforest.datasets.annotation_checks import spine_remarks
+    from regforest.spatial import AnnotatedScan, Landmarks
 
-    scan = case.load()
+    annotated = case.annotation_file is not None
+    # an image that nobody annotated is looked at all the same
+    scan = case.load() if annotated else AnnotatedScan(case.name, case.patient, case.read_channels(), Landmarks({}))
     return {
         "case": case.name,
         "patient": case.patient,

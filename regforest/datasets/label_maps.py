@@ -13,7 +13,7 @@ from regforest.errors import DataError, UsageError
 from regforest.io import read_label_names, read_volume
 from regforest.spatial import LEVEL_TABLES, Landmarks, Volume, level_table, numbers_in
 
-__all__ = ["LabelMap", "read_label_map"]
+__all__ = ["LabelMap", "read_label_map", "select_levels"]
 
 
 @dataclass(frozen=True)
@@ -70,16 +70,40 @@ def read_label_map(path: str | Path, table: str | None = None) -> LabelMap:
     """
     names = level_table(table) if table else read_label_names(path)
     if not names:
-        raise UsageError(f"{path}: no names in its header; say whose numbers they are: --labels {'|'.join(LEVEL_TABLES)}")
-    volume = read_volume(path)
+        raise UsageError(
+            f"{path}: no names in its header; say whose numbers they are: --labels {'|'.join(LEVEL_TABLES)}"
+        )
+    return select_levels(read_volume(path), names, str(path))
+
+
+def select_levels(volume: Volume, names: Mapping[int, str], source: str) -> LabelMap:
+    """Keep the values of a label image that are levels.
+
+    Parameters
+    ----------
+    volume : Volume
+        Label image as read, of any number type.
+    names : mapping of int to str
+        Value -> level, more than occur perhaps.
+    source : str
+        File name for messages.
+
+    Raises
+    ------
+    DataError
+        If values are not whole numbers, or none of them is a level.
+    """
     values = np.unique(volume.voxels)
     if not np.equal(values, np.rint(values)).all():
-        raise DataError(f"{path}: expected whole numbers as labels, found fractions; is this an image?")
+        raise DataError(f"{source}: expected whole numbers as labels, found fractions; is this an image?")
     present = [int(value) for value in values if value]
     known = {value: names[value] for value in present if value in names}
     if not known:
+        wanted = f"{', '.join(map(str, sorted(names)[:3]))}, ..."
         found = ", ".join(map(str, present[:10])) or "none"
-        raise DataError(f"{path}: expected labels of the table {table or 'in its header'}, found {found}")
+        raise DataError(
+            f"{source}: expected the labels of levels ({wanted}), found {found}; are they another tool's?"
+        )
     voxels = np.where(np.isin(volume.voxels, list(known)), volume.voxels, 0).astype(np.int32)
     unknown = tuple(value for value in present if value not in known)
     return LabelMap(Volume(voxels, volume.grid), known, unknown)

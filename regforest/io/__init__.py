@@ -1,6 +1,7 @@
 """Files in and out: images, landmarks, models. Everything arrives in LPS millimetres."""
 
 from regforest.io._atomic import write_json, write_text
+from regforest.io._names import split_name
 from regforest.io.images import (
     IMAGE_SUFFIXES,
     image_stem,
@@ -23,6 +24,7 @@ __all__ = [
     "read_label_names",
     "read_landmarks",
     "read_volume",
+    "split_name",
     "write_bids_labels",
     "write_json",
     "write_label_image",

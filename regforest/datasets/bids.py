@@ -105,10 +105,9 @@ def open_bids(root: Path) -> Dataset:
         else:
             cases.append(_case(files[0], found))
     about = bids_description(root)
-    return Dataset(
-        str(about.get("Name") or root.name), "bids", root, tuple(cases), tuple(faults), str(about.get("License") or ""),
-        _citation(about), tuple(_notes(root, images, cases)),
-    )  # fmt: skip
+    name, terms = str(about.get("Name") or root.name), str(about.get("License") or "")
+    notes = tuple(_notes(root, images, cases))
+    return Dataset(name, "bids", root, tuple(cases), tuple(faults), terms, _citation(about), notes)
 
 
 def _case(image: BidsImage, found: Mapping[str, list[Path]]) -> BidsCase:
@@ -144,7 +143,7 @@ def _participants(root: Path) -> set[str]:
 
 
 def _label_names(mask: Path) -> Mapping[int, str]:
-    """What the values mean: the header, a table of the mask's name or of a folder above it, or VerSe's numbers."""
+    """Learn what values mean: from the header, a table beside or above the mask, or, as VerSe's numbers."""
     stem = split_name(mask, (".nii", ".nii.gz"))[0]
     tables = [mask.with_name(f"{stem}.tsv"), *(folder / "dseg.tsv" for folder in mask.absolute().parents[:5])]
     table = next((path for path in tables if path.is_file()), None)

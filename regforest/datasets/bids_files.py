@@ -25,6 +25,7 @@ from regforest.errors import FileError
 
 __all__ = [
     "DESCRIPTION",
+    "IGNORED",
     "BidsImage",
     "bids_description",
     "derivative_description",
@@ -39,6 +40,9 @@ IMAGE = re.compile(
 """Name of an image that this package can use."""
 
 DESCRIPTION = "dataset_description.json"
+IGNORED = "*_ctd.*\n*.itksnap.txt\n*.ctbl\n"
+"""What validators of BIDS shall pass over in our results: centroids and tables of other programs."""
+
 _VERSION = "1.10.0"
 _TOOL = "regforest"
 # what may stand between the entities of the image and the suffix of an annotation; "space" would be another grid
@@ -106,8 +110,9 @@ def find_images(root: Path) -> tuple[list[BidsImage], list[Path]]:
     unreadable : list of Path
         Folders that cannot be listed.
     """
-    subjects, unreadable = _subjects_folder(root), []
-    images = []
+    subjects = _subjects_folder(root)
+    images: list[BidsImage] = []
+    unreadable: list[Path] = []
     for path in _files(subjects, unreadable):
         match = IMAGE.fullmatch(path.name)
         if match:

@@ -41,12 +41,11 @@ class LabelMap:
     def renumbered(self, table: str) -> LabelMap:
         """Return the same levels with the numbers of a table; `LevelError` names levels that it has none for."""
         numbers = numbers_in(table, self.names.values())
-        lookup = np.zeros(max(self.names) + 1, np.int32)
+        lookup = np.zeros(max(self.names) + 1, np.uint8 if max(numbers.values()) < 256 else np.int32)
         for value, name in self.names.items():
             lookup[value] = numbers[name]
         names = {number: name for name, number in numbers.items()}
-        voxels = lookup[self.labels.voxels].astype(np.uint8 if max(names) < 256 else np.int32)
-        return LabelMap(Volume(voxels, self.labels.grid), names, self.unknown)
+        return LabelMap(Volume(lookup[self.labels.voxels], self.labels.grid), names, self.unknown)
 
 
 def read_label_map(path: str | Path, table: str | None = None) -> LabelMap:
@@ -101,9 +100,8 @@ def select_levels(volume: Volume, names: Mapping[int, str], source: str) -> Labe
     if not known:
         wanted = f"{', '.join(map(str, sorted(names)[:3]))}, ..."
         found = ", ".join(map(str, present[:10])) or "none"
-        raise DataError(
-            f"{source}: expected the labels of levels ({wanted}), found {found}; are they another tool's?"
-        )
-    voxels = np.where(np.isin(volume.voxels, list(known)), volume.voxels, 0).astype(np.int32)
+        raise DataError(f"{source}: expected the labels of levels ({wanted}), found {found}; is it another table?")
+    kind = np.uint8 if max(known) < 256 else np.int32
+    voxels = np.where(np.isin(volume.voxels, list(known)), volume.voxels, 0).astype(kind)
     unknown = tuple(value for value in present if value not in known)
     return LabelMap(Volume(voxels, volume.grid), known, unknown)

@@ -36,8 +36,8 @@ def description(folder, **fields):
 def root(tmp_path):
     """Two subjects, one with two sessions; labels as a pipeline's dseg with its table, and as centroids."""
     description(tmp_path, License="CC0", ReferencesAndLinks=["doi:10.1/x"])
-    images(tmp_path, "sub-01/ses-a/anat/sub-01_ses-a_acq-sag_T2w.nii.gz", "sub-01/ses-b/anat/sub-01_ses-b_T2w.nii",
-           "sub-02/ct/sub-02_ct.nii.gz", "sub-02/anat/sub-02_T1w.nii.gz", "sub-02/anat/sub-02_bold.nii.gz")  # fmt: skip
+    images(tmp_path, "sub-01/ses-a/anat/sub-01_ses-a_acq-sag_T2w.nii.gz", "sub-01/ses-b/anat/sub-01_ses-b_T2w.nii")
+    images(tmp_path, "sub-02/ct/sub-02_ct.nii.gz", "sub-02/anat/sub-02_T1w.nii.gz", "sub-02/anat/sub-02_bold.nii.gz")
     labels = tmp_path / "derivatives" / "labels" / "sub-01"
     write_volume(mask(1, 2, 9), labels / "ses-a" / "anat" / "sub-01_ses-a_acq-sag_dseg.nii.gz")
     (labels / "ses-a" / "anat" / "sub-01_ses-a_acq-sag_dseg.tsv").write_text(

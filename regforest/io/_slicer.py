@@ -78,6 +78,7 @@ def _records(path: Path, content: Any) -> Iterator[Record]:
         system = markup.get("coordinateSystem")
         if system not in SIGNS:
             raise FileError(path, 'a coordinateSystem "LPS" or "RAS"', f"{system!r}", "say which of the two it is")
+        _check_units(path, markup.get("coordinateUnits", "mm"))
         for number, point in enumerate(markup.get("controlPoints", []), start=1):
             where = f"control point {number}"
             if not isinstance(point, dict):
@@ -89,6 +90,12 @@ def _records(path: Path, content: Any) -> Iterator[Record]:
             yield Record(
                 where, str(point.get("label", "")), signed(position, SIGNS[system]), score and score.group(1)
             )
+
+
+def _check_units(path: Path, units: object) -> None:
+    """Raise `FileError` unless the units are millimetres, written as text or as the list of a code."""
+    if (units[0] if isinstance(units, list) and units else units) != "mm":
+        raise FileError(path, 'coordinateUnits "mm"', f"{units!r}", "convert the points to millimetres")
 
 
 def signed(position: Sequence[Any], signs: tuple[int, int, int]) -> list[Any]:

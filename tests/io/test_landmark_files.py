@@ -182,6 +182,18 @@ def test_slicer_files_in_ras_are_turned(tmp_path):
     np.testing.assert_array_equal(read_landmarks(as_json(tmp_path / "a.json", markups("LPS")))["L1"], [1, 2, 3])
 
 
+@pytest.mark.parametrize(("units", "is_read"), [("mm", True), (["mm", "UCUM", "millimeter"], True), ("um", False)])
+def test_slicer_files_in_other_units_than_millimetres_are_refused(tmp_path, units, is_read):
+    content = markups()
+    content["markups"][0]["coordinateUnits"] = units
+    path = as_json(tmp_path / "a.mrk.json", content)
+    if is_read:
+        np.testing.assert_array_equal(read_landmarks(path)["L1"], [1, 2, 3])
+    else:
+        with pytest.raises(FileError, match=r"a\.mrk\.json.*coordinateUnits.*'um'"):
+            read_landmarks(path)
+
+
 def test_slicer_points_that_were_never_placed_are_skipped(tmp_path):
     path = as_json(tmp_path / "a.mrk.json", markups(positionStatus="undefined"))
     assert len(read_landmarks(path)) == 0

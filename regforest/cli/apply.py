@@ -37,7 +37,7 @@ def add_commands(commands: Any) -> None:
     label.set_defaults(segment=False)
     discs = add_command(commands, "discs", run_discs, "find, name and segment discs in MR scans", _DISCS_EXAMPLE)
     _add_options(discs, "L4/L5")
-    discs.add_argument("--segment", action="store_true", help="write <stem>_seg.nii.gz on the grid of the image too")
+    discs.add_argument("--segment", action="store_true", help="write <stem>_seg.nii.gz too, with its tables of names")
 
 
 def run_label(arguments: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""``regforest inspect`` and ``regforest convert``: look at files, turn landmark formats into each other."""
+"""``regforest inspect``: look at files and data sets."""
 
 from __future__ import annotations
 
@@ -20,41 +20,22 @@ _INSPECT_EXAMPLE = """\
   regforest inspect scan.nii.gz
   regforest inspect /data/spine-ct --json > remarks.json
   regforest inspect /data/spine-ct --export suspicious.csv"""
-_CONVERT_EXAMPLE = """\
-  regforest convert 4517454.lml 4517454.mrk.json --reference 4517454.nii.gz"""
 
 
 def add_commands(commands: Any) -> None:
-    """Add ``inspect`` and ``convert``."""
+    """Add ``inspect``."""
     inspect = add_command(
         commands, "inspect", run_inspect, "what a file or data set holds, and what looks suspicious", _INSPECT_EXAMPLE
     )
     inspect.add_argument("path", type=Path, metavar="PATH", help="image, landmarks, or the folder of a data set")
     inspect.add_argument(
-        "--layout", choices=("auto", "spine-ct", "ivdm3seg", "labelled-folder"), default="auto",
+        "--layout", choices=("auto", "spine-ct", "ivdm3seg", "labelled-folder", "bids"), default="auto",
         help="of a data set (default: told from the files)",
     )  # fmt: skip
     inspect.add_argument("--json", action="store_true", help="print JSON")
     inspect.add_argument(
         "--export", type=Path, metavar="FILE.csv", help="of a data set: write what looks suspicious, scan by scan"
     )
-    convert = add_command(
-        commands, "convert", run_convert, "turn a landmark file into another format", _CONVERT_EXAMPLE
-    )
-    convert.add_argument("source", type=Path, metavar="IN", help=".lml, .mrk.json, .csv, or .json (VerSe, points)")
-    convert.add_argument(
-        "target", type=Path, metavar="OUT", help=".lml, .mrk.json, .csv, landmarks.json or VerSe .json"
-    )
-    convert.add_argument("--reference", type=Path, metavar="IMAGE", help="the image; needed to or from LML and VerSe")
-
-
-def run_convert(arguments: argparse.Namespace) -> int:
-    """Read, write."""
-    from regforest.io import read_grid, read_landmarks, write_landmarks
-
-    grid = read_grid(arguments.reference) if arguments.reference else None
-    write_landmarks(read_landmarks(arguments.source, grid), arguments.target, grid)
-    return 0
 
 
 def run_inspect(arguments: argparse.Namespace) -> int:
@@ -157,8 +138,11 @@ def _export(path: Path, rows: Sequence[Mapping[str, Any]], failures: Mapping[str
 
 def _row(case: Case) -> dict[str, Any]:
     from regforest.datasets.annotation_checks import spine_remarks
+    from regforest.spatial import AnnotatedScan, Landmarks
 
-    scan = case.load()
+    annotated = case.annotation_file is not None
+    # an image that nobody annotated is looked at all the same
+    scan = case.load() if annotated else AnnotatedScan(case.name, case.patient, case.read_channels(), Landmarks({}))
     return {
         "case": case.name,
         "patient": case.patient,

@@ -61,14 +61,14 @@ def card_html(card: Card, with_view: bool) -> str:
     name, verdict = escape(card.name), escape(card.status)
     picture = f"<div class=picture>{card.picture}</div>" if card.picture else ""
     reason = f"<p class=reason>{escape(card.reason)}</p>" if card.reason else ""
-    fold = f'<span class=fold>fold {escape(card.fold)}</span>' if card.fold else ""
+    fold = f"<span class=fold>fold {escape(card.fold)}</span>" if card.fold else ""
     facts = "".join(f"<li>{escape(fact)}</li>" for fact in card.facts)
     errors = {level: None if error is None else round(error, 2) for level, error in card.errors_mm.items()}
     return (
         f'<article class=case id="case-{name}" tabindex="-1" aria-label="case {name}" data-name="{name}" '
         f'data-status="{verdict}" data-fold="{escape(card.fold)}" data-badness="{card.badness:.4f}" '
         f'data-errors="{escape(json.dumps(errors))}">'
-        f"<header><h3>{name}</h3><span class=\"badge {verdict}\">{verdict}</span>{fold}</header>"
+        f'<header><h3>{name}</h3><span class="badge {verdict}">{verdict}</span>{fold}</header>'
         f"{picture}{reason}<ul class=facts>{facts}</ul>{_levels(card)}{_actions(card, with_view)}</article>"
     )
 
@@ -93,7 +93,7 @@ def _actions(card: Card, with_view: bool) -> str:
 
 
 def _scene(card: Card) -> str:
-    """What the 3-D view needs: a box to choose the case, the volume, and the points with indices of their colours."""
+    """Return what the 3-D view needs: a box to choose the case, its volume, and points with indices of colours."""
     levels = sort_levels(card.predicted)
     points = {
         "predicted": {level: [*_rounded(card.predicted[level]), i] for i, level in enumerate(levels)},

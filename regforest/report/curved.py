@@ -108,7 +108,7 @@ def coronal_cut(volume: Volume, spine_lps_mm: FloatArray, shown_lps_mm: FloatArr
 
 
 def outlines(cut: CurvedCut, masks: Masks) -> list[tuple[str, FloatArray]]:
-    """Return the outline of each labelled structure in a cut: its name, and points (N, 2), across and height in mm."""
+    """Return the outline of each labelled structure: its name, and points (N, 2), across and height in mm."""
     labels = np.pad(cut.labels(masks), 1)
     step = cut.across_mm[1] - cut.across_mm[0]
     corner = np.array([cut.across_mm[0] - step, cut.heights_mm[0] + step])

@@ -11,7 +11,7 @@ from regforest.spatial import sort_levels
 __all__ = ["confusion_chart"]
 
 _CELL, _DISC_CELL = 22, 48  # a disc has the longer name
-_EDGE = 50
+_EDGE = 60
 _MISSED = "missed"
 
 
@@ -53,7 +53,7 @@ def _cell(annotated: str, called: str | None, count: int, total: int, place: tup
 
 
 def _grid(rows: int, columns: int, size: int) -> str:
-    """Lines between all cells."""
+    """Draw lines between all cells."""
     right, bottom = _EDGE + columns * size, _EDGE + rows * size
     across = "".join(f"M{_EDGE} {_EDGE + i * size}H{right}" for i in range(rows + 1))
     down = "".join(f"M{_EDGE + i * size} {_EDGE}V{bottom}" for i in range(columns + 1))
@@ -61,7 +61,7 @@ def _grid(rows: int, columns: int, size: int) -> str:
 
 
 def _word(name: str, index: int, size: int, above: bool) -> str:
-    """A name above its column, or left of its row; above narrow columns it stands upright."""
+    """Write a name above its column, or left of its row; above narrow columns it stands upright."""
     middle = _EDGE + (index + 0.5) * size
     if not above:
         return f"<text class=tick x='{_EDGE - 6}' y='{middle + 4:g}' text-anchor=end>{escape(name)}</text>"

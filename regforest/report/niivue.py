@@ -1,7 +1,7 @@
 """NiiVue, the viewer of the 3-D view, as the installed package `ipyniivue` (extra ``view``) brings it.
 
-The widget of that package carries the whole library once more as one percent-encoded string, from which NiiVue saves
-pages of its own. That string is what a page needs; it is looked up when a page is written and is no part of regforest.
+The widget of that package carries the whole library once more as one percent-encoded string, from which NiiVue
+saves pages of its own. That string is what a page needs; it is read when a page is written, no part of regforest.
 """
 
 from __future__ import annotations

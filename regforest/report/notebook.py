@@ -38,7 +38,8 @@ def volume_html(volume: Volume) -> str:
     grid = volume.grid
     size = " x ".join(map(str, grid.size_xyz))
     spacing = " x ".join(f"{mm:.3g}" for mm in grid.spacing_mm)
-    return f"<div>{svg}<small>{size} voxels of {spacing} mm, {volume.voxels.dtype}, axes {grid.axis_code}</small></div>"
+    facts = f"{size} voxels of {spacing} mm, {volume.voxels.dtype}, axes {grid.axis_code}"
+    return f"<div>{svg}<div><small>{facts}</small></div></div>"
 
 
 @picture.register
@@ -46,7 +47,8 @@ def landmarks_html(landmarks: Landmarks) -> str:
     """Return the points seen from the left and from the front, and a table of them."""
     rows = [[*_point(landmarks[name]), _plain(landmarks.score(name))] for name in landmarks]
     table = _table(landmarks, [*(f"{axis} ({landmarks.frame} mm)" for axis in "xyz"), "score"], rows)
-    return f'<div style="display:flex;flex-wrap:wrap;gap:1em">{_sketch(landmarks, 1)}{_sketch(landmarks, 0)}{table}</div>'
+    sketches = _sketch(landmarks, 1) + _sketch(landmarks, 0)
+    return f'<div style="display:flex;flex-wrap:wrap;gap:1em">{sketches}{table}</div>'
 
 
 @picture.register
@@ -77,7 +79,7 @@ def _sketch(landmarks: Landmarks, axis: int) -> str:
     if not len(landmarks):
         return ""
     across, up = landmarks.points[:, axis], landmarks.points[:, 2]
-    scale = 260 / max(np.ptp(up), np.ptp(across), 40.0)
+    scale = 340 / max(np.ptp(up), np.ptp(across), 40.0)
     dots = "".join(
         f'<circle cx="{12 + (x - across.min()) * scale:.1f}" cy="{12 + (up.max() - z) * scale:.1f}" r="4" '
         f'fill="{colour(name)}" stroke="#777"><title>{escape(name)}</title></circle>'
@@ -87,13 +89,13 @@ def _sketch(landmarks: Landmarks, axis: int) -> str:
     width, height = 70 + np.ptp(across) * scale, 24 + np.ptp(up) * scale
     side = "from the left" if axis == 1 else "from the front"
     return (
-        f'<svg width="{width:.0f}" height="{height:.0f}" role="img" aria-label="levels seen {side}" fill="currentColor" '
-        f'font-size="11" font-family="system-ui, sans-serif">{dots}</svg>'
+        f'<svg width="{width:.0f}" height="{height:.0f}" role="img" aria-label="levels seen {side}" '
+        f'fill="currentColor" font-size="11" font-family="system-ui, sans-serif">{dots}</svg>'
     )
 
 
 def _point(point: np.ndarray) -> list[str]:
-    return [f"{x:.1f}" for x in point]
+    return [f"{round(x, 1) + 0.0:.1f}" for x in point]  # never -0.0
 
 
 def _plain(score: float) -> str:

@@ -14,15 +14,16 @@ from string import Template
 from regforest.io import write_text
 from regforest.report.cards import Card, card_html
 from regforest.report.niivue import Viewer, installed_viewer
+from regforest.report.picture import SURE
 from regforest.report.tables import Table
 from regforest.spatial import sort_levels
 
 __all__ = ["PageRoom", "write_page", "write_plain_page"]
 
 _LEGEND = (
-    "Cut along the curve of the spine; A front, P back, R and L the patient's right and left. Dots with coloured names "
-    "at the right: predicted levels, hollow where the name is less than 80 % probable. White rings with names at the "
-    "left: annotated levels. Outlines: segmentation, dashed where annotated."
+    "Cut along the curve of the spine; A front, P back, R and L the patient's right and left. Dots with coloured "
+    f"names at the right: predicted levels, hollow where the name is less than {100 * SURE:.0f} % probable. White "
+    "rings with names at the left: annotated levels. Outlines: segmentation, dashed where annotated."
 )
 _WITHOUT_VIEWER = (
     'No 3-D view in this page: it needs the extra "view" (pip install "regforest[view]") when the page is written.'

@@ -63,9 +63,8 @@ class CasePicture:
         return self.probabilities.get(name, 1.0) < SURE
 
     def caption(self, name: str) -> str:
-        """Return the name of a predicted level, with its probability where that is below 95 %."""
-        probability = self.probabilities.get(name, 1.0)
-        return name if probability >= 0.95 else f"{name} {100 * probability:.0f} %"
+        """Return the name of a predicted level, with its probability where that is doubtful."""
+        return f"{name} {100 * self.probabilities[name]:.0f} %" if self.is_doubtful(name) else name
 
 
 def case_picture(

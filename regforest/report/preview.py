@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from regforest._version import __version__
 from regforest.io._atomic import staged
 from regforest.report.curved import Masks
 from regforest.report.notebook import localization_html, verdict
@@ -21,7 +22,9 @@ _LEGEND = (
 )
 
 
-def write_preview(volume: Volume, found: Localization, target: str | Path, name: str, masks: Masks | None = None) -> None:
+def write_preview(
+    volume: Volume, found: Localization, target: str | Path, name: str, masks: Masks | None = None
+) -> None:
     """Write ``<target>.png`` and ``<target>.html``: located levels on the spine, and the verdict on them.
 
     Parameters
@@ -47,7 +50,8 @@ def write_preview(volume: Volume, found: Localization, target: str | Path, name:
         file.write_bytes(picture_png(picture, verdict(found)))
     svg = picture_svg(picture, f"labelled spine of {name}: {', '.join(found.landmarks) or 'no levels'}", 200_000)
     sections = [
-        f"<section><div class=picture>{svg}</div><p class=note>{_LEGEND}</p></section>",
+        f'<section><div class="picture large">{svg}</div><p class=note>{_LEGEND}</p></section>',
         f"<section><h2>Levels</h2><div class=scroll>{localization_html(found)}</div></section>",
     ]
-    write_plain_page(Path(f"{target}.html"), name, lead=verdict(found), sections=sections)
+    lead = f"labelled by regforest {__version__}; not for clinical use"
+    write_plain_page(Path(f"{target}.html"), name, lead=lead, sections=sections)

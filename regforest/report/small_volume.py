@@ -16,7 +16,7 @@ __all__ = ["small_volume"]
 FloatArray = NDArray[np.float64]
 _SPACINGS_MM = (1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0)
 _RADIUS_MM = 50.0
-_BONE_HU = (120.0, 1000.0)  # soft tissue would hide the spine in three dimensions and make the file large
+_BONE_HU = (120.0, 650.0)  # soft tissue would hide the spine in three dimensions and make the file large
 _STEP = 4  # of the 256 grey values: the noise between them costs room
 
 

@@ -15,8 +15,9 @@ from regforest.spatial import level
 
 __all__ = ["colour", "picture_svg"]
 
-_LOWEST, _HIGHEST, _WIDEST = 300.0, 620.0, 560.0  # size in px
+_LOWEST, _HIGHEST, _WIDEST = 300.0, 560.0, 420.0  # size in px
 _GAP, _FONT = 6.0, 10.5
+_NARROWEST = 214.0  # room for the names beside a few slices
 _QUALITIES = (72, 50, 30, 15)
 
 Place = Callable[[float, float], tuple[float, float]]
@@ -46,12 +47,13 @@ def picture_svg(picture: CasePicture, label: str, max_bytes: int = 60_000) -> st
     widths_mm = [right - left for left, right, _, _ in extents]
     height_mm = extents[0][3] - extents[0][2]
     scale = min(np.clip(height_mm, _LOWEST, _HIGHEST) / height_mm, _WIDEST / sum(widths_mm))
-    width, height = sum(widths_mm) * scale + _GAP, height_mm * scale
+    rooms = [max(width_mm * scale, _NARROWEST) for width_mm in widths_mm]
+    width, height = sum(rooms) + _GAP, height_mm * scale
     pixels = _encoded([view.grey for view in picture.views], max_bytes)
     parts, left = [], 0.0
-    for view, data, width_mm in zip(picture.views, pixels, widths_mm, strict=True):
-        parts.append(_view(picture, view, data, left, scale))
-        left += width_mm * scale + _GAP
+    for view, data, width_mm, room in zip(picture.views, pixels, widths_mm, rooms, strict=True):
+        parts.append(_view(picture, view, data, left + (room - width_mm * scale) / 2, scale))
+        left += room + _GAP
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="spine" role="img" aria-label="{escape(label)}" '
         f'viewBox="0 0 {width:.1f} {height:.1f}" width="{width:.0f}" height="{height:.0f}" '
@@ -75,7 +77,7 @@ def _view(picture: CasePicture, view: View, pixels: str, left: float, scale: flo
 
     ends = ("A", "P") if view.cut.axis == 1 else ("R", "L")
     return (
-        f'<svg x="{left:.1f}" width="{width:.1f}" height="{height:.1f}">'
+        f'<svg x="{left:.1f}" width="{width:.1f}" height="{height:.1f}" overflow="visible">'
         f'<image width="{width:.1f}" height="{height:.1f}" preserveAspectRatio="none" '
         f'href="data:image/webp;base64,{pixels}"/>'
         + _annotated(picture, view, place)
@@ -93,7 +95,8 @@ def _annotated(picture: CasePicture, view: View, place: Place) -> str:
         point = picture.annotated[name]
         x, y = place(point[view.cut.axis], point[2])
         parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5.5"/>')
-        words.append(_text(x - 9, y + 3.5, name, "end"))
+        edge = min((x - 5, *(place(*corner)[0] for corner in _outline(view.annotated, name))))
+        words.append(_text(edge - 4, y + 3.5, name, "end"))
     shapes = "".join(parts)
     return f'<g class="annotated"><g fill="none" stroke="#fff" stroke-width="1.2">{shapes}</g>{"".join(words)}</g>'
 
@@ -112,7 +115,8 @@ def _predicted(picture: CasePicture, view: View, place: Place) -> str:
             parts.append(f'<path d="M{tx:.1f} {ty:.1f}L{x:.1f} {y:.1f}" stroke="#fff" stroke-width=".9"/>')
         fill, edge = ("none", colour(name)) if picture.is_doubtful(name) else (colour(name), "#000")
         parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.2" fill="{fill}" stroke="{edge}" stroke-width="1.2"/>')
-        parts.append(_text(x + 9, y + 3.5, picture.caption(name), fill=_light(name)))
+        edge = max((x + 5, *(place(*corner)[0] for corner in _outline(view.predicted, name))))
+        parts.append(_text(edge + 4, y + 3.5, picture.caption(name), fill=_light(name)))
     return f'<g class="predicted">{"".join(parts)}</g>'
 
 
@@ -126,6 +130,11 @@ def _text(x: float, y: float, words: str, anchor: str = "start", fill: str = "#f
 def _light(name: str) -> str:
     """Return the colour of a level halfway to white: words in it can be read on black."""
     return "#" + "".join(f"{round(255 * (0.5 + part / 2)):02x}" for part in level(name).colour)
+
+
+def _outline(lines: Iterable[tuple[str, NDArray[np.float64]]], name: str) -> list[tuple[float, float]]:
+    """Return all points on the outlines of one level: its name stands beside them."""
+    return [(across, height) for level_name, line in lines if level_name == name for across, height in line]
 
 
 def _path(line: NDArray[np.float64], place: Place) -> str:

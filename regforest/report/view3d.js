@@ -32,13 +32,13 @@
   const nodes = (points, size) => Object.entries(points).map(([name, [x, y, z, colour]]) =>
     ({ name, x: -x, y: -y, z, colorValue: colour, sizeValue: size }));
 
-  function connectome(viewer, name, points, colours, size) {
+  function connectome(viewer, name, points, colours, size, showLegend) {
     const channel = (index) => colours.map((colour) => parseInt(colour.slice(1 + 2 * index, 3 + 2 * index), 16));
     const steps = colours.map((_, index) => Math.round((255 * index) / Math.max(colours.length - 1, 1)));
     viewer.addColormap(name, { R: channel(0), G: channel(1), B: channel(2), A: colours.map(() => 255), I: steps });
     viewer.addMesh(viewer.loadConnectomeAsMesh({
       name, nodeColormap: name, nodeMinColor: 0, nodeMaxColor: colours.length - 1, nodeScale: 1, edgeColormap: name,
-      edgeMin: 1, edgeMax: 2, edgeScale: 0, legendLineThickness: 0, showLegend: false, nodes: nodes(points, size), edges: [],
+      edgeMin: 1, edgeMax: 2, edgeScale: 0, legendLineThickness: 0, showLegend, nodes: nodes(points, size), edges: [],
     }));
   }
 
@@ -55,17 +55,19 @@
     figure.append(caption, room);
     scenes.append(figure);
     const viewer = new Niivue({
-      backColor: [0, 0, 0, 1], show3Dcrosshair: false, isColorbar: false, dragAndDropEnabled: false, logLevel: "error",
+      backColor: [0, 0, 0, 1], show3Dcrosshair: false, isColorbar: false, dragAndDropEnabled: false, logLevel: "error", meshXRay: 0.7,
       loadingText: "",
     });
     await viewer.attachToCanvas(canvas);
     const content = bytes(item.querySelector(".volume").textContent);
     await viewer.loadFromArrayBuffer(content.buffer, `${item.dataset.name}.nii.gz`);
+    Object.assign(viewer.volumes[0], { cal_min: 8, cal_max: 255 }); // not by percentiles: metal would fade the bone
+    viewer.updateGLVolume();
     const { predicted, annotated, colours } = JSON.parse(item.querySelector(".points").textContent);
     viewer.setSliceType(viewer.sliceTypeRender);
     viewer.setRenderAzimuthElevation(120, 10);
-    if (Object.keys(annotated).length) connectome(viewer, "annotated levels", annotated, ["#ffffff", "#ffffff"], 2.5);
-    if (Object.keys(predicted).length) connectome(viewer, "predicted levels", predicted, [...colours, colours.at(-1)], 3.5);
+    if (Object.keys(annotated).length) connectome(viewer, "annotated levels", annotated, ["#ffffff", "#ffffff"], 3, false);
+    if (Object.keys(predicted).length) connectome(viewer, "predicted levels", predicted, [...colours, colours.at(-1)], 5, true);
     canvas.dataset.ready = "true";
     drawn.push(viewer);
   }

@@ -68,8 +68,8 @@ class Level:
     order : float
         Position from cranial to caudal; discs lie between vertebrae.
     colour : tuple of float
-        Red, green, blue in [0, 1]; fixed per level. Neighbours can be told apart by the colour-blind too; every
-        seventh level has the same one.
+        Red, green, blue in [0, 1]; fixed per level. Neighbours can be told apart by the colour-blind too; there
+        are seven, so that they repeat along the spine.
     """
 
     name: str

@@ -6,8 +6,14 @@
   const form = section.querySelector("form");
   const cases = [...list.children];
   const errors = new Map(cases.map((item) => [item, JSON.parse(item.dataset.errors)]));
+  const texts = new Map(cases.map((item) => [item, shownText(item)]));
   const marks = stored();
   let current = null;
+
+  function shownText(item) {
+    const parts = item.querySelectorAll("h3, .badge, .fold, .reason, .facts, .levels");
+    return [...parts].map((part) => part.textContent).join(" ").toLowerCase();
+  }
 
   function stored() {
     try {
@@ -42,7 +48,7 @@
     const own = errors.get(item);
     const known = (level) => Object.hasOwn(own, level);
     const error = wish.level ? (own[wish.level] ?? Infinity) : largest(item); // missed: beyond any threshold
-    return (!wish.text || item.textContent.toLowerCase().includes(wish.text.trim().toLowerCase()))
+    return (!wish.text || texts.get(item).includes(wish.text.trim().toLowerCase()))
       && (!wish.level || known(wish.level))
       && (!wish.status || item.dataset.status === wish.status)
       && (!wish.fold || item.dataset.fold === wish.fold)
@@ -104,7 +110,7 @@
     link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
     link.download = "marks.csv";
     link.click();
-    URL.revokeObjectURL(link.href);
+    setTimeout(() => URL.revokeObjectURL(link.href));
   }
 
   const keys = {

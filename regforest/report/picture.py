@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from regforest.report.curved import CurvedCut, Masks, coronal_cut, outlines, sagittal_cut
 from regforest.spatial import Landmarks, Localization, Volume
 
-__all__ = ["SURE", "CasePicture", "View", "case_picture", "grey_window"]
+__all__ = ["SURE", "CasePicture", "View", "case_picture", "grey_window", "is_ct"]
 
 FloatArray = NDArray[np.float64]
 SURE = 0.8
@@ -93,7 +94,7 @@ def case_picture(
     shown = np.concatenate([truth.points_lps_mm, found.landmarks.points_lps_mm])
     cuts = sagittal_cut(volume, curve, shown), coronal_cut(volume, curve, shown)
     greys = [cut.grey(volume) for cut in cuts]
-    low, high = grey_window(np.concatenate([grey.ravel() for grey in greys]))
+    low, high = _CT_WINDOW_HU if is_ct(volume) else grey_window(np.concatenate([grey.ravel() for grey in greys]))
     views = (
         View(
             cut,
@@ -106,9 +107,12 @@ def case_picture(
     return CasePicture((next(views), next(views)), found.landmarks, truth, found.probabilities)
 
 
-def grey_window(values: FloatArray) -> tuple[float, float]:
-    """Grey values of black and white: a bone window for CT, percentiles otherwise."""
-    if values.min() < -150:  # only HU go this far below zero
-        return _CT_WINDOW_HU
+def is_ct(volume: Volume) -> bool:
+    """Whether the values are HU: only they go this far below zero."""
+    return bool(volume.voxels[::2, ::2, ::2].min() < -150)
+
+
+def grey_window(values: NDArray[Any]) -> tuple[float, float]:
+    """Return the values that become black and white: percentiles that leave out the few extreme ones."""
     low, high = np.percentile(values, [1, 99.5])
     return float(low), float(max(high, low + 1e-6))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from regforest.report.picture import grey_window
+from regforest.report.picture import grey_window, is_ct
 from regforest.spatial import Grid, Volume
 
 __all__ = ["small_volume"]
@@ -46,9 +46,7 @@ def small_volume(volume: Volume, spine_lps_mm: FloatArray, max_bytes: int) -> Vo
 
 def _reduced(volume: Volume, spine: FloatArray, spacing_mm: float) -> Volume:
     coarse = volume.resampled(_around(volume, spine, spacing_mm))
-    low, high = grey_window(coarse.voxels)
-    if low < 0:
-        low, high = _BONE_HU
+    low, high = _BONE_HU if is_ct(volume) else grey_window(coarse.voxels)
     grey = np.clip((coarse.voxels - low) * (255 / (high - low)), 0, 255).astype(np.uint8) // _STEP * _STEP
     if len(spine):
         grey[~_near(coarse.grid, spine)] = 0

@@ -115,8 +115,8 @@ def _predicted(picture: CasePicture, view: View, place: Place) -> str:
             parts.append(f'<path d="M{tx:.1f} {ty:.1f}L{x:.1f} {y:.1f}" stroke="#fff" stroke-width=".9"/>')
         fill, edge = ("none", colour(name)) if picture.is_doubtful(name) else (colour(name), "#000")
         parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.2" fill="{fill}" stroke="{edge}" stroke-width="1.2"/>')
-        edge = max((x + 5, *(place(*corner)[0] for corner in _outline(view.predicted, name))))
-        parts.append(_text(edge + 4, y + 3.5, picture.caption(name), fill=_light(name)))
+        end = max((x + 5, *(place(*corner)[0] for corner in _outline(view.predicted, name))))
+        parts.append(_text(end + 4, y + 3.5, picture.caption(name), fill=_light(name)))
     return f'<g class="predicted">{"".join(parts)}</g>'
 
 

@@ -4,6 +4,7 @@
   const MOST = 3;
   const dialog = document.getElementById("view3d");
   const scenes = dialog.querySelector(".scenes");
+  const slices = document.getElementById("slices");
   const opener = document.getElementById("open3d");
   const boxes = [...document.querySelectorAll(".choose")];
   const drawn = [];
@@ -42,6 +43,10 @@
     }));
   }
 
+  function setView(viewer) {
+    viewer.setSliceType(slices.checked ? viewer.sliceTypeMultiplanar : viewer.sliceTypeRender);
+  }
+
   async function show(item) {
     const Niivue = await loadLibrary();
     const figure = document.createElement("figure");
@@ -64,7 +69,7 @@
     Object.assign(viewer.volumes[0], { cal_min: 8, cal_max: 255 }); // not by percentiles: metal would fade the bone
     viewer.updateGLVolume();
     const { predicted, annotated, colours } = JSON.parse(item.querySelector(".points").textContent);
-    viewer.setSliceType(viewer.sliceTypeRender);
+    setView(viewer);
     viewer.setRenderAzimuthElevation(120, 10);
     if (Object.keys(annotated).length) connectome(viewer, "annotated levels", annotated, ["#ffffff", "#ffffff"], 3, false);
     if (Object.keys(predicted).length) connectome(viewer, "predicted levels", predicted, [...colours, colours.at(-1)], 5, true);
@@ -86,12 +91,11 @@
 
   opener.addEventListener("click", async () => {
     dialog.showModal();
-    for (const box of chosen()) await show(box.closest(".case"));
+    if (!document.createElement("canvas").getContext("webgl2")) scenes.textContent = "This browser has no WebGL 2.";
+    else for (const box of chosen()) if (dialog.open) await show(box.closest(".case"));
   });
   dialog.addEventListener("close", clear);
-  document.getElementById("slices").addEventListener("change", (event) => {
-    for (const viewer of drawn) viewer.setSliceType(event.target.checked ? viewer.sliceTypeMultiplanar : viewer.sliceTypeRender);
-  });
+  slices.addEventListener("change", () => drawn.forEach(setView));
   boxes.forEach((box) => box.addEventListener("change", count));
   count();
 })();

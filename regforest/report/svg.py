@@ -17,7 +17,7 @@ __all__ = ["colour", "picture_svg"]
 
 _LOWEST, _HIGHEST, _WIDEST = 300.0, 560.0, 420.0  # size in px
 _GAP, _FONT = 6.0, 10.5
-_NARROWEST = 214.0  # room for the names beside a few slices
+_NARROWEST, _NARROWEST_DISCS = 130.0, 214.0  # room for the names beside a few slices
 _QUALITIES = (72, 50, 30, 15)
 
 Place = Callable[[float, float], tuple[float, float]]
@@ -43,16 +43,16 @@ def picture_svg(picture: CasePicture, label: str, max_bytes: int = 60_000) -> st
     str
         One ``<svg>`` element that needs nothing from outside: a file, or part of a page.
     """
-    extents = [view.cut.extent_mm for view in picture.views]
-    widths_mm = [right - left for left, right, _, _ in extents]
-    height_mm = extents[0][3] - extents[0][2]
-    scale = min(np.clip(height_mm, _LOWEST, _HIGHEST) / height_mm, _WIDEST / sum(widths_mm))
-    rooms = [max(width_mm * scale, _NARROWEST) for width_mm in widths_mm]
-    width, height = sum(rooms) + _GAP, height_mm * scale
+    scale = _scale(picture)
+    widths = [(view.cut.extent_mm[1] - view.cut.extent_mm[0]) * scale for view in picture.views]
+    has_discs = any("/" in name for name in (*picture.predicted, *picture.annotated))
+    rooms = [max(width, _NARROWEST_DISCS if has_discs else _NARROWEST) for width in widths]
+    _, _, low, high = picture.views[0].cut.extent_mm
+    width, height = sum(rooms) + _GAP, (high - low) * scale
     pixels = _encoded([view.grey for view in picture.views], max_bytes)
     parts, left = [], 0.0
-    for view, data, width_mm, room in zip(picture.views, pixels, widths_mm, rooms, strict=True):
-        parts.append(_view(picture, view, data, left + (room - width_mm * scale) / 2, scale))
+    for view, data, shown, room in zip(picture.views, pixels, widths, rooms, strict=True):
+        parts.append(_view(picture, view, data, left + (room - shown) / 2, scale))
         left += room + _GAP
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="spine" role="img" aria-label="{escape(label)}" '
@@ -65,6 +65,14 @@ def picture_svg(picture: CasePicture, label: str, max_bytes: int = 60_000) -> st
 def colour(name: str) -> str:
     """Return the fixed colour of a level as ``#rrggbb``."""
     return "#" + "".join(f"{round(255 * part):02x}" for part in level(name).colour)
+
+
+def _scale(picture: CasePicture) -> float:
+    """Return the pixels per millimetre, the same in all directions."""
+    extents = [view.cut.extent_mm for view in picture.views]
+    height_mm = extents[0][3] - extents[0][2]
+    width_mm = sum(right - left for left, right, _, _ in extents)
+    return float(min(np.clip(height_mm, _LOWEST, _HIGHEST) / height_mm, _WIDEST / width_mm))
 
 
 def _view(picture: CasePicture, view: View, pixels: str, left: float, scale: float) -> str:

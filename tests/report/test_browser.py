@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from matplotlib import image as mpl_image
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 from regforest.io import write_volume
 from regforest.report import (
@@ -146,7 +146,7 @@ def test_a_filter_leaves_the_cases_that_fit(opened, report, field, value, left):
     assert f"{len(left)} of 4 cases shown" in shown.locator("output").inner_text()
     assert shown.locator(".nothing").is_visible() == (not left)
     shown.get_by_role("button", name="Reset").click()
-    shown.wait_for_function("document.querySelectorAll('.case:not([hidden])').length === 4")
+    expect(shown.locator(".case:visible")).to_have_count(4)
 
 
 def test_an_error_threshold_holds_for_the_level_that_is_chosen(opened, report):

@@ -1,0 +1,130 @@
+"""How long a command will take and how much memory, said before it begins.
+
+A straight line through what ``python -m tools.measure_forecast`` printed on a machine with 2 cores, kernels compiled.
+It tells seconds from minutes from hours; the bars of progress say it better once the first cases are done.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from regforest.cli._batch import detail, say
+
+if TYPE_CHECKING:
+    from regforest.cli._inputs import Input
+    from regforest.datasets import Case
+
+__all__ = ["Forecast", "say_forecast", "will_label", "will_train"]
+
+_WORTH_SAYING_S = 10.0
+_SAMPLE = 16  # headers that are looked at
+_MEASURED_JOBS, _DIVIDED = 2, 0.8  # threads of the measurement, and the share of its time that more would divide
+
+
+class _Cost(NamedTuple):
+    """Of one case: seconds alone, per million voxels of the file, per litre of the patient; of all: megabytes."""
+
+    alone_s: float
+    per_mega_voxel_s: float
+    per_litre_s: float
+    base_mb: float
+    per_mega_voxel_mb: float
+    per_case_mb: float
+
+
+_COSTS = {
+    "label": _Cost(0.1, 0.0, 0.5, 350, 10, 0),
+    "discs": _Cost(5, 0.0, 0.0, 400, 10, 0),
+    "vertebrae": _Cost(1, 0.0, 0.0, 350, 10, 10),
+}
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a command will take.
+
+    Attributes
+    ----------
+    cases : int
+        How many it works on.
+    seconds, memory_mb : float
+    jobs : int
+        Threads.
+    """
+
+    cases: int
+    seconds: float
+    memory_mb: float
+    jobs: int
+
+
+class _Size(NamedTuple):
+    mega_voxels: float
+    litres: float
+
+
+def will_label(cases: Sequence[Input], command: str, jobs: int) -> Forecast:
+    """Forecast ``label`` or ``discs`` from the headers of a few images."""
+    return _forecast([case.files for case in cases], command, jobs)
+
+
+def will_train(cases: Sequence[Case], what: str, jobs: int) -> Forecast:
+    """Forecast ``train vertebrae`` or ``train discs`` from the headers of a few scans."""
+    return _forecast([case.image_files for case in cases], what, jobs)
+
+
+def say_forecast(forecast: Forecast) -> None:
+    """Write the forecast to the log if it is worth waiting for."""
+    text = (
+        f"forecast: {forecast.cases} cases on {forecast.jobs} threads take about {_duration(forecast.seconds)} "
+        f"and {forecast.memory_mb / 1000:.1f} GB of memory"
+    )
+    (say if forecast.seconds >= _WORTH_SAYING_S else detail)(text)
+
+
+def _forecast(cases: Sequence[Mapping[str, Path]], command: str, jobs: int) -> Forecast:
+    cost, sizes = _COSTS[command], _sizes(cases)
+    count = len(cases)
+    one_s = cost.alone_s + cost.per_mega_voxel_s * _mean(s.mega_voxels for s in sizes)
+    one_s += cost.per_litre_s * _mean(s.litres for s in sizes)
+    largest = max((s.mega_voxels for s in sizes), default=0.0)
+    memory_mb = cost.base_mb + cost.per_mega_voxel_mb * largest + cost.per_case_mb * count
+    return Forecast(count, count * one_s * (1 - _DIVIDED + _DIVIDED * _MEASURED_JOBS / jobs), memory_mb, jobs)
+
+
+def _sizes(cases: Sequence[Mapping[str, Path]]) -> list[_Size]:
+    """Sizes of a few cases, evenly chosen; what cannot be read fails later, by name."""
+    from regforest.errors import RegForestError
+    from regforest.io import read_grid
+
+    sizes = []
+    for files in cases[:: max(1, len(cases) // _SAMPLE)]:
+        try:
+            grids = [read_grid(path) for path in files.values()]
+        except (RegForestError, OSError):
+            continue
+        voxels = sum(math.prod(grid.shape_zyx) for grid in grids)
+        sizes.append(_Size(voxels / 1e6, math.prod(grids[0].size_xyz * grids[0].spacing_mm) / 1e6))
+    return sizes
+
+
+def _mean(values: Iterable[float]) -> float:
+    found = list(values)
+    return sum(found) / len(found) if found else 0.0
+
+
+def _duration(seconds: float) -> str:
+    """Round to what a person waits in.
+
+    Examples
+    --------
+    >>> [_duration(seconds) for seconds in (12, 200, 9000)]
+    ['12 s', '3 min', '2.5 h']
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -7,7 +7,7 @@ It tells seconds from minutes from hours; the bars of progress say it better onc
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -26,20 +26,25 @@ _MEASURED_JOBS, _DIVIDED = 2, 0.8  # threads of the measurement, and the share o
 
 
 class _Cost(NamedTuple):
-    """Of one case: seconds alone, per million voxels of the file, per litre of the patient; of all: megabytes."""
+    """Of a run; of each case; of each litre of the patient, and million voxels in files, that one case shows."""
 
-    alone_s: float
-    per_mega_voxel_s: float
-    per_litre_s: float
-    base_mb: float
-    per_mega_voxel_mb: float
-    per_case_mb: float
+    run: float
+    case: float
+    litre: float
+    mega_voxel: float
 
 
-_COSTS = {
-    "label": _Cost(0.1, 0.0, 0.5, 350, 10, 0),
-    "discs": _Cost(5, 0.0, 0.0, 400, 10, 0),
-    "vertebrae": _Cost(1, 0.0, 0.0, 350, 10, 10),
+_SECONDS = {
+    "label": _Cost(2, 0.05, 0.04, 0.004),
+    "discs": _Cost(2, 3, 0, 0.3),
+    "train vertebrae": _Cost(3, 1.2, 0, 0.01),
+    "train discs": _Cost(3, 1.5, 0, 0.3),
+}
+_MEGABYTES = {
+    "label": _Cost(400, 0, 20, 4),
+    "discs": _Cost(400, 0, 0, 40),
+    "train vertebrae": _Cost(415, 28, 0, 4),
+    "train discs": _Cost(400, 50, 0, 40),
 }
 
 
@@ -62,11 +67,6 @@ class Forecast:
     jobs: int
 
 
-class _Size(NamedTuple):
-    mega_voxels: float
-    litres: float
-
-
 def will_label(cases: Sequence[Input], command: str, jobs: int) -> Forecast:
     """Forecast ``label`` or ``discs`` from the headers of a few images."""
     return _forecast([case.files for case in cases], command, jobs)
@@ -74,7 +74,7 @@ def will_label(cases: Sequence[Input], command: str, jobs: int) -> Forecast:
 
 def will_train(cases: Sequence[Case], what: str, jobs: int) -> Forecast:
     """Forecast ``train vertebrae`` or ``train discs`` from the headers of a few scans."""
-    return _forecast([case.image_files for case in cases], what, jobs)
+    return _forecast([case.image_files for case in cases], f"train {what}", jobs)
 
 
 def say_forecast(forecast: Forecast) -> None:
@@ -87,17 +87,17 @@ def say_forecast(forecast: Forecast) -> None:
 
 
 def _forecast(cases: Sequence[Mapping[str, Path]], command: str, jobs: int) -> Forecast:
-    cost, sizes = _COSTS[command], _sizes(cases)
-    count = len(cases)
-    one_s = cost.alone_s + cost.per_mega_voxel_s * _mean(s.mega_voxels for s in sizes)
-    one_s += cost.per_litre_s * _mean(s.litres for s in sizes)
-    largest = max((s.mega_voxels for s in sizes), default=0.0)
-    memory_mb = cost.base_mb + cost.per_mega_voxel_mb * largest + cost.per_case_mb * count
-    return Forecast(count, count * one_s * (1 - _DIVIDED + _DIVIDED * _MEASURED_JOBS / jobs), memory_mb, jobs)
+    count, time, memory = len(cases), _SECONDS[command], _MEGABYTES[command]
+    sizes = _sizes(cases)
+    litres, mega_voxels = (sum(values) / len(sizes) for values in zip(*sizes, strict=True))
+    work_s = time.run + count * (time.case + time.litre * litres + time.mega_voxel * mega_voxels)
+    litres, mega_voxels = (max(values) for values in zip(*sizes, strict=True))
+    memory_mb = memory.run + memory.case * count + memory.litre * litres + memory.mega_voxel * mega_voxels
+    return Forecast(count, work_s * (1 - _DIVIDED + _DIVIDED * _MEASURED_JOBS / jobs), memory_mb, jobs)
 
 
-def _sizes(cases: Sequence[Mapping[str, Path]]) -> list[_Size]:
-    """Sizes of a few cases, evenly chosen; what cannot be read fails later, by name."""
+def _sizes(cases: Sequence[Mapping[str, Path]]) -> list[tuple[float, float]]:
+    """Litres and millions of voxels of a few cases, evenly chosen; what cannot be read fails later, by name."""
     from regforest.errors import RegForestError
     from regforest.io import read_grid
 
@@ -108,13 +108,8 @@ def _sizes(cases: Sequence[Mapping[str, Path]]) -> list[_Size]:
         except (RegForestError, OSError):
             continue
         voxels = sum(math.prod(grid.shape_zyx) for grid in grids)
-        sizes.append(_Size(voxels / 1e6, math.prod(grids[0].size_xyz * grids[0].spacing_mm) / 1e6))
-    return sizes
-
-
-def _mean(values: Iterable[float]) -> float:
-    found = list(values)
-    return sum(found) / len(found) if found else 0.0
+        sizes.append((math.prod(grids[0].size_xyz * grids[0].spacing_mm) / 1e6, voxels / 1e6))
+    return sizes or [(0.0, 0.0)]
 
 
 def _duration(seconds: float) -> str:

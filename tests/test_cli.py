@@ -420,7 +420,7 @@ def test_the_forecast_grows_with_cases_voxels_and_fewer_threads(tmp_path):
     paths = images(tmp_path, "a.nii", "b.nii")
     large = images(tmp_path, "c.nii", volume=Volume(np.zeros((100, 100, 100), np.int16), Grid.from_parts((100,) * 3)))
     one, two = (will_label(images_of(paths[:n]), "label", 2) for n in (1, 2))
-    assert two.seconds == pytest.approx(2 * one.seconds)
+    assert two.seconds > one.seconds
     assert will_label(images_of(large), "label", 2).seconds > one.seconds
     assert will_label(images_of(large), "label", 2).memory_mb > one.memory_mb
     assert will_label(images_of(paths), "label", 1).seconds > two.seconds

@@ -27,7 +27,7 @@ from regforest.discs.views import Scene
 from regforest.report import case_picture
 from regforest.report.figures import curved_views
 from regforest.spatial import AnnotatedScan, Landmarks, Volume, level
-from regforest.vertebrae.dense_labels import BACKGROUND, CLASSES, label_distribution
+from regforest.vertebrae.dense_labels import BACKGROUND, CLASSES, class_of_level, label_distribution
 from regforest.vertebrae.sampling import working_image
 
 __all__ = ["PICTURES", "TARGET", "main"]
@@ -94,7 +94,7 @@ def _soft_labels(landmarks: Landmarks) -> bytes:
     def draw(axes: Axes) -> None:
         axes.plot(at_mm, labels[:, BACKGROUND], color="0.6", lw=1, label="background")
         for name, place in zip(names, along, strict=True):
-            axes.plot(at_mm, labels[:, CLASSES.index(name)], color=level(name).colour, lw=1.5)
+            axes.plot(at_mm, labels[:, class_of_level(name)], color=level(name).colour, lw=1.5)
             axes.text(place, 1.03, name, ha="center", fontsize=8)
         axes.set(xlabel="mm along the spine", ylabel="soft label", ylim=(0, 1.12))
         axes.legend(frameon=False, fontsize=8, loc="lower right")
@@ -127,11 +127,13 @@ def _dense(scan: AnnotatedScan, image: Volume, probability: NDArray[np.float32])
     """Draw the most probable vertebra of each voxel, as strong as all vertebrae together are."""
     points = scan.landmarks.points_lps_mm
     views = curved_views(scan.image, points)
-    seen = [c for c in range(len(CLASSES)) if c != BACKGROUND and probability[c].max() > 0.15]
+    strongest = probability.max(axis=(1, 2, 3))
+    seen = [c for c in np.flatnonzero(strongest > 0.3 * np.delete(strongest, BACKGROUND).max()) if c != BACKGROUND]
     maps = [curved_views(Volume(probability[c], image.grid), points) for c in seen]
     stack = np.stack([each.sagittal for each in maps])
     colours = np.array([level(CLASSES[c]).colour for c in seen])[stack.argmax(axis=0)]
-    overlay = np.dstack([colours, np.clip(stack.sum(axis=0) * 1.5, 0, 0.85)])
+    together = stack.sum(axis=0)
+    overlay = np.dstack([colours, np.clip(1.5 * together / together.max(), 0, 0.85)])
 
     def draw(axes: Axes) -> None:
         axes.imshow(views.sagittal, extent=views.extent_sagittal, **_CT_WINDOW)

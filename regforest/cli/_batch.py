@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from regforest.errors import FileError, RegForestError
 
-__all__ = ["Failures", "counted", "detail", "each", "folder_to_write", "say", "with_progress"]
+__all__ = ["Failures", "counted", "detail", "each", "folder_to_write", "result", "say", "with_progress"]
 
 _LOG = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -82,6 +82,14 @@ def _bar(stage: str, unit: str, total: int, items: Iterable[T] | None = None) ->
 def say(line: str) -> None:
     """Write a line to the log, stderr; ``--quiet`` hides it."""
     _LOG.info(line)
+
+
+def result(line: str) -> None:
+    """Write a line of the result to stdout, above the bars of progress."""
+    from tqdm import tqdm
+
+    tqdm.write(line, file=sys.stdout)
+    sys.stdout.flush()
 
 
 def detail(line: str) -> None:

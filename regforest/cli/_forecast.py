@@ -108,7 +108,8 @@ def _sizes(cases: Sequence[Mapping[str, Path]]) -> list[tuple[float, float]]:
         except (RegForestError, OSError):
             continue
         voxels = sum(math.prod(grid.shape_zyx) for grid in grids)
-        sizes.append((math.prod(grids[0].size_xyz * grids[0].spacing_mm) / 1e6, voxels / 1e6))
+        litres = float(math.prod(grids[0].size_xyz * grids[0].spacing_mm)) / 1e6
+        sizes.append((litres, voxels / 1e6))
     return sizes or [(0.0, 0.0)]
 
 

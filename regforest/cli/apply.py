@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from regforest._version import __version__
-from regforest.cli._batch import Failures, detail, each, folder_to_write, say, with_progress
+from regforest.cli._batch import Failures, detail, each, folder_to_write, result, say, with_progress
 from regforest.cli._console import announce_compilation
 from regforest.cli._forecast import say_forecast, will_label
 from regforest.cli._inputs import Input, bids_folders, cases_of, images_of
@@ -89,10 +89,10 @@ def _run(arguments: argparse.Namespace, inputs: Sequence[Input]) -> int:
         _describe_derivative(out, arguments.images)
         say_forecast(will_label(todo, arguments.command, arguments.jobs))
         shown = with_progress(todo, len(todo), "image", arguments.command)
-        for case, result in each(shown, lambda case: case.name, worker, failures):
-            results[case.stem] = result
+        for case, found in each(shown, lambda case: case.name, worker, failures):
+            results[case.stem] = found
             if not arguments.json:
-                print(_line(case.stem, result), flush=True)
+                result(_line(case.stem, found))
     if arguments.json:
         failed = [{"image": image, "error": error} for image, error in failures.items()]
         done = [results[case.stem] for case in inputs if case.stem in results]
@@ -241,10 +241,10 @@ def _stored(
     """Read the complete results of an earlier run, which must have been made with the same model and settings."""
     read = {case.stem: _finished(case, out, segment) for case in inputs}
     stored = {stem: result for stem, result in read.items() if result is not None}
-    for stem, result in stored.items():
-        if result.get("made_with") != made_with:
+    for stem, earlier in stored.items():
+        if earlier.get("made_with") != made_with:
             raise UsageError(
-                f"{out / stem}.json was made with {json.dumps(result.get('made_with'))}, not with "
+                f"{out / stem}.json was made with {json.dumps(earlier.get('made_with'))}, not with "
                 f"{json.dumps(made_with)}: name a new folder, nothing is mixed or overwritten"
             )
     if stored:

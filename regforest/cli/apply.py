@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from regforest.cli._batch import Failures, each, folder_to_write, say, with_progress
+from regforest._version import __version__
+from regforest.cli._batch import Failures, detail, each, folder_to_write, result, say, with_progress
+from regforest.cli._console import announce_compilation
+from regforest.cli._forecast import say_forecast, will_label
 from regforest.cli._inputs import Input, bids_folders, cases_of, images_of
 from regforest.cli._parser import add_command, add_jobs, add_out
 from regforest.errors import DataError, UsageError
@@ -24,6 +28,7 @@ _DISCS_EXAMPLE = """\
   regforest discs lumbar.nii.gz -o discs --model mr.rfm --segment
   regforest discs patient7/image_*.nii.gz -o discs --model dixon.rfm --jobs 2
   regforest discs lumbar.nii.gz -o discs --model mr.rfm --anchor L4/L5=4.5,-20,-312"""
+_DEFAULT_MODELS = {"label": "ct-phantom", "discs": "mr-phantom"}
 _TRAINING = {
     "label": "regforest phantom ct -n 40 --seed 0 -o DIR, then regforest train vertebrae --data DIR -o MODEL.rfm",
     "discs": "regforest phantom mr -n 8 --seed 0 -o DIR, then regforest train discs --data DIR -o MODEL.rfm",
@@ -33,10 +38,10 @@ _TRAINING = {
 def add_commands(commands: Any) -> None:
     """Add ``label`` and ``discs``."""
     label = add_command(commands, "label", run_label, "find and name the vertebrae in CT scans", _LABEL_EXAMPLE)
-    _add_options(label, "L5")
+    _add_options(label, "L5", _DEFAULT_MODELS["label"])
     label.set_defaults(segment=False)
     discs = add_command(commands, "discs", run_discs, "find, name and segment discs in MR scans", _DISCS_EXAMPLE)
-    _add_options(discs, "L4/L5")
+    _add_options(discs, "L4/L5", _DEFAULT_MODELS["discs"])
     discs.add_argument("--segment", action="store_true", help="write <stem>_seg.nii.gz too, with its tables of names")
 
 
@@ -50,12 +55,14 @@ def run_discs(arguments: argparse.Namespace) -> int:
     return _run(arguments, cases_of(arguments.images))
 
 
-def _add_options(parser: argparse.ArgumentParser, level: str) -> None:
+def _add_options(parser: argparse.ArgumentParser, level: str, model: str) -> None:
     parser.add_argument(
         "images", nargs="+", type=Path, metavar="IMAGE", help=".nii .nii.gz .mha .mhd .nrrd, or a BIDS folder"
     )
     add_out(parser, "OUT", "folder for <stem>.mrk.json, <stem>.lml and <stem>.json")
-    parser.add_argument("--model", metavar="FILE|NAME", help="model file, or the name of a built-in model")
+    parser.add_argument(
+        "--model", metavar="FILE|NAME", help=f"model file, or the name of a built-in model (default: {model})"
+    )
     parser.add_argument("--resume", action="store_true", help="skip images whose results are complete")
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
     parser.add_argument("--preview", action="store_true", help="write the picture <stem>.png and <stem>.html")
@@ -68,19 +75,24 @@ def _add_options(parser: argparse.ArgumentParser, level: str) -> None:
 
 def _run(arguments: argparse.Namespace, inputs: Sequence[Input]) -> int:
     anchor = _checked_anchors(arguments.anchor, len(inputs))
+    model = _model_file(arguments)
+    made_with = _made_with(model, anchor)
     out = folder_to_write(arguments.out)
     segment = arguments.segment
-    todo = _to_do(inputs, out, arguments.resume, segment)
+    results: dict[str, Any] = _stored(inputs, out, segment, made_with) if arguments.resume else {}
+    todo = [case for case in inputs if case.stem not in results]
+    if not arguments.resume:
+        _refuse_to_overwrite(inputs, out, segment)
     failures = Failures()
-    results: dict[str, Any] = {i.stem: _finished(i, out, segment) for i in inputs if i not in todo}
     if todo:
-        worker = _Worker(arguments, _load(arguments), anchor)
+        worker = _Worker(arguments, _load(arguments.command, model), anchor, made_with)
         _describe_derivative(out, arguments.images)
-        shown = with_progress(todo, len(todo), "image")
-        for case, result in each(shown, lambda case: case.name, worker, failures):
-            results[case.stem] = result
+        say_forecast(will_label(todo, arguments.command, arguments.jobs))
+        shown = with_progress(todo, len(todo), "image", arguments.command)
+        for case, found in each(shown, lambda case: case.name, worker, failures):
+            results[case.stem] = found
             if not arguments.json:
-                print(_line(case.stem, result), flush=True)
+                result(_line(case.stem, found))
     if arguments.json:
         failed = [{"image": image, "error": error} for image, error in failures.items()]
         done = [results[case.stem] for case in inputs if case.stem in results]
@@ -101,8 +113,11 @@ def _describe_derivative(out: Path, paths: Sequence[Path]) -> None:
 class _Worker:
     """Everything between an image and its result files."""
 
-    def __init__(self, arguments: argparse.Namespace, localizer: Any, anchor: Mapping[str, Any]) -> None:
-        self.arguments, self.localizer, self.anchor = arguments, localizer, anchor
+    def __init__(
+        self, arguments: argparse.Namespace, localizer: Any, anchor: Mapping[str, Any], made_with: Mapping[str, Any]
+    ) -> None:
+        self.arguments, self.localizer, self.anchor, self.made_with = arguments, localizer, anchor, made_with
+        announce_compilation()
 
     def __call__(self, case: Input) -> dict[str, Any]:
         """Read, localize, write; the JSON comes last and so marks the case as complete."""
@@ -115,6 +130,7 @@ class _Worker:
             write_landmarks,
         )
 
+        start = time.perf_counter()
         channels = read_aligned(case.files)
         image = next(iter(channels.values()))
         for name, point in self.anchor.items():
@@ -135,8 +151,10 @@ class _Worker:
 
             masks = None if labels is None else Masks(labels, self.localizer.label_names)
             write_preview(image, found, target, case.stem, masks)
-        result = found.to_json(case.name)
+        result = {**found.to_json(case.name), "made_with": self.made_with}
         write_json(f"{target}.json", result)
+        size = " x ".join(map(str, image.grid.size_xyz))
+        detail(f"{case.name}: {size} voxels, {time.perf_counter() - start:.1f} s, written: {target}.json")
         return result
 
     def _apply(self, channels: Mapping[str, Volume]) -> tuple[Localization, Volume | None]:
@@ -148,12 +166,27 @@ class _Worker:
         return self.localizer.localize(given, anchor=anchor, n_jobs=jobs), None
 
 
-def _load(arguments: argparse.Namespace) -> Any:
-    model = arguments.model
-    if model is None or not Path(model).is_file():
-        given = f"no model file {model!r}, and no" if model else "no --model given, and no"
-        raise UsageError(f"{given} models are built into this version; train one: {_TRAINING[arguments.command]}")
-    if arguments.command == "label":
+def _model_file(arguments: argparse.Namespace) -> Path:
+    from regforest.models import model_file
+
+    command: str = arguments.command
+    try:
+        return model_file(arguments.model or _DEFAULT_MODELS[command])
+    except UsageError as error:
+        raise UsageError(f"{error}; train one: {_TRAINING[command]}") from error
+
+
+def _made_with(model: Path, anchor: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what decides a result besides the image; JSON-ready."""
+    import hashlib
+
+    digest = hashlib.sha256(model.read_bytes()).hexdigest()[:16]
+    return {"regforest": __version__, "model": digest, "anchor": {name: list(at) for name, at in anchor.items()}}
+
+
+def _load(command: str, model: Path) -> Any:
+    detail(f"model: {model}")
+    if command == "label":
         from regforest.vertebrae import VertebraLocalizer
 
         return VertebraLocalizer.load(model)
@@ -203,16 +236,27 @@ def _finished(case: Input, out: Path, segment: bool) -> dict[str, Any] | None:
     return result if complete else None
 
 
-def _to_do(inputs: Sequence[Input], out: Path, resume: bool, segment: bool) -> list[Input]:
-    if resume:
-        todo = [case for case in inputs if _finished(case, out, segment) is None]
-        if len(todo) < len(inputs):
-            say(f"{len(inputs) - len(todo)} of {len(inputs)} are complete and skipped")
-        return todo
+def _stored(
+    inputs: Sequence[Input], out: Path, segment: bool, made_with: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Read the complete results of an earlier run, which must have been made with the same model and settings."""
+    read = {case.stem: _finished(case, out, segment) for case in inputs}
+    stored = {stem: result for stem, result in read.items() if result is not None}
+    for stem, earlier in stored.items():
+        if earlier.get("made_with") != made_with:
+            raise UsageError(
+                f"{out / stem}.json was made with {json.dumps(earlier.get('made_with'))}, not with "
+                f"{json.dumps(made_with)}: name a new folder, nothing is mixed or overwritten"
+            )
+    if stored:
+        say(f"{len(stored)} of {len(inputs)} are complete and skipped")
+    return stored
+
+
+def _refuse_to_overwrite(inputs: Sequence[Input], out: Path, segment: bool) -> None:
     present = [file for case in inputs for file in _result_files(case, out, segment) if file.exists()]
     if present:
         raise UsageError(f"{present[0]} exists already: add --resume to go on there, or name a new folder")
-    return list(inputs)
 
 
 def _line(stem: str, result: Mapping[str, Any]) -> str:

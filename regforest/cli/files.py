@@ -90,7 +90,7 @@ def _inspect_dataset(arguments: argparse.Namespace) -> int:
     failures = Failures()
     for fault in dataset.faults:
         failures.add(fault.case, DataError(fault.error))
-    shown = with_progress(dataset.cases, len(dataset.cases), "scan")
+    shown = with_progress(dataset.cases, len(dataset.cases), "scan", "inspect")
     rows = [row for _, row in each(shown, lambda case: case.name, _row, failures)]
     if arguments.export:
         _export(arguments.export, rows, failures)

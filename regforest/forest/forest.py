@@ -201,7 +201,7 @@ class Forest:
         >>> bool((forest.rounded(4).values * 4 % 1 == 0).all())
         True
         """
-        return replace(self, values=np.rint(self.values * steps) / np.float32(steps))
+        return replace(self, values=np.asarray(np.rint(self.values * steps) / steps, np.float32))
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays that define the forest, for a model file."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from regforest._threads import Progress
 from regforest.errors import DataError, ModelError
 from regforest.forest import predict_coarse_to_fine
 from regforest.io.models import join_parts, read_model, write_model
@@ -58,7 +59,7 @@ class VertebraLocalizer:
     def fit(
         self,
         scans: Iterable[AnnotatedScan],
-        progress: Callable[[str], None] | None = None,
+        progress: Progress | None = None,
         n_jobs: int = 1,
     ) -> VertebraLocalizer:
         """Learn from annotated scans; they are read one at a time, none is kept (with a fixed pool of features).
@@ -68,7 +69,7 @@ class VertebraLocalizer:
         scans : iterable of AnnotatedScan
             Training scans; only the first channel and the landmarks are used.
         progress : callable, optional
-            Called with a line of text as the work goes on.
+            Called as ``progress(done, total)`` after each tree.
         n_jobs : int
             Threads for growing the trees; does not change the result.
 
@@ -77,12 +78,13 @@ class VertebraLocalizer:
         DataError
             If there is no scan, or one without any annotated vertebra in the image.
         """
-        s, say = self.settings, progress or (lambda _: None)
-        drawn = TrainingSet.draw(scans, s, self.seed, say)
-        say(f"growing {s.trees} trees that tell vertebrae apart")
-        self.levels = drawn.levels.grow(s.spacing_mm, n_jobs)
-        say(f"growing {s.bodies.trees} trees that find them")
-        self.bodies = drawn.bodies.grow(s.spacing_mm, n_jobs) if s.bodies.trees else None
+        s = self.settings
+        drawn = TrainingSet.draw(scans, s, self.seed)
+        total = s.trees + s.bodies.trees
+        self.levels = drawn.levels.grow(s.spacing_mm, n_jobs, _part(progress, 0, total))
+        self.bodies = (
+            drawn.bodies.grow(s.spacing_mm, n_jobs, _part(progress, s.trees, total)) if s.bodies.trees else None
+        )
         self.prior = fit_chain_prior(drawn.spines, false_per_mm3=s.false_per_mm3, step_weight=_STEP_WEIGHT)
         return self
 
@@ -170,3 +172,8 @@ class VertebraLocalizer:
             reason = "the whole chain may be shifted by a level"
         status = "empty" if not points else "uncertain" if reason else "ok"
         return Localization(landmarks, status, reason, chain.anchored, chain.shift_probability, probabilities)
+
+
+def _part(progress: Progress | None, before: int, total: int) -> Progress | None:
+    """Count the trees of one forest as part of those of both."""
+    return None if progress is None else lambda done, _: progress(before + done, total)

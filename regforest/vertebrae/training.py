@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from regforest._threads import Progress
 from regforest.errors import DataError
 from regforest.features import BoxFeatures, BoxSpace
 from regforest.forest import ForestClassifier, TrainingImage, TreeSettings, grow_on_images
@@ -59,14 +60,15 @@ class VoxelSet:
         else:
             self.rows.append(self.boxes.evaluate([image.voxels], image.grid.spacing_mm, index_zyx))
 
-    def grow(self, spacing_mm: float, n_jobs: int) -> BoxForest:
+    def grow(self, spacing_mm: float, n_jobs: int, progress: Progress | None = None) -> BoxForest:
         """Grow the forest; its leaf values are rounded, so that the model file stays small."""
         s, labels = self.settings, np.concatenate(self.labels)
         if self.boxes is None:
             tree = TreeSettings(s.features_per_node, s.max_depth, min_samples_leaf=s.min_samples_leaf)
             grown = grow_on_images(
-                self.images, spacing_mm, self.space, labels, tree, seed=self.seed, n_trees=s.trees, n_jobs=n_jobs
-            )
+                self.images, spacing_mm, self.space, labels, tree,
+                seed=self.seed, n_trees=s.trees, n_jobs=n_jobs, progress=progress,
+            )  # fmt: skip
             return BoxForest(grown.forest.rounded(), grown.boxes)
         classifier = ForestClassifier(
             n_estimators=s.trees,
@@ -76,7 +78,8 @@ class VoxelSet:
             random_state=self.seed,
             n_jobs=n_jobs,
         )
-        return BoxForest(classifier.fit(np.concatenate(self.rows), labels).forest_.rounded(), self.boxes)
+        forest = classifier.fit(np.concatenate(self.rows), labels, progress=progress).forest_
+        return BoxForest(forest.rounded(), self.boxes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,13 +99,10 @@ class TrainingSet:
     spines: list[Landmarks]
 
     @classmethod
-    def draw(
-        cls, scans: Iterable[AnnotatedScan], settings: VertebraSettings, seed: int, say: Callable[[str], None]
-    ) -> TrainingSet:
+    def draw(cls, scans: Iterable[AnnotatedScan], settings: VertebraSettings, seed: int) -> TrainingSet:
         """Draw balanced voxels of each scan; `DataError` without a scan, or if one has no vertebra in its image."""
         drawn = cls(VoxelSet(settings, seed), VoxelSet(settings.bodies, seed), [])
         for number, scan in enumerate(scans):
-            say(f"features of {scan.name}")
             drawn._add(scan, settings, [seed, number])
         if not drawn.spines:
             raise DataError("training needs at least one annotated scan, there is none")

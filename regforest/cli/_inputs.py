@@ -39,20 +39,20 @@ class Input:
 
 def images_of(paths: Sequence[Path]) -> list[Input]:
     """Every image is a case of its own."""
-    from regforest.io import image_stem
-
     unique = list(dict.fromkeys(paths))
-    stems = _unique_stems(unique, [image_stem(path) for path in unique])
+    stems = _unique_stems(unique, [_stem(path) for path in unique])
     return [Input(stem, {"image": path}) for stem, path in zip(stems, unique, strict=True)]
 
 
 def cases_of(paths: Sequence[Path]) -> list[Input]:
     """Group ``image_<channel>`` files of one folder into one case; a folder stands for the images in it.
 
+    A folder with DICOM and no such files is a case itself; that of many patients, in a known layout, many cases.
+
     Raises
     ------
     FileError
-        If a folder holds no image of a known name, or a channel occurs twice in a case.
+        If a folder holds no image of a known name and no DICOM, or a channel occurs twice in a case.
     """
     groups: dict[Path, dict[str, Path]] = {}
     stems: dict[Path, str] = {}
@@ -75,18 +75,34 @@ def _images_in(path: Path) -> list[Path]:
         return [path]
     known = [file for file in sorted(path.iterdir()) if image_stem(file) != file.name]
     found = [file for file in known if image_stem(file) == "image" or _CHANNEL.fullmatch(image_stem(file))]
+    return found or _dicom_in(path)
+
+
+def _dicom_in(folder: Path) -> list[Path]:
+    from regforest.datasets.lumbar_mri import patient_folders
+    from regforest.io.dicom import holds_dicom
+
+    found = patient_folders(folder) or ([folder] if holds_dicom(folder) else [])
     if not found:
-        raise FileError(path, "image.nii.gz or image_<channel>.nii.gz", "none", "name the images themselves")
+        wanted = "image.nii.gz, image_<channel>.nii.gz or DICOM files"
+        raise FileError(folder, wanted, "none", "name the images themselves")
     return found
+
+
+def _stem(path: Path) -> str:
+    from regforest.io import image_stem
+    from regforest.io.dicom import dicom_stem
+
+    stem = image_stem(path)
+    return dicom_stem(path) if stem == path.name else stem
 
 
 def _place(path: Path, in_case_folder: bool) -> tuple[Path, str, str]:
     """Return what identifies the case of a file, the stem of its results, and its channel."""
-    from regforest.io import image_stem
-
-    match = _CHANNEL.fullmatch(image_stem(path))
-    if not match:
-        return path, path.absolute().parent.name if in_case_folder else image_stem(path), "image"
+    stem = _stem(path)
+    match = _CHANNEL.fullmatch(stem)
+    if not match or path.is_dir():
+        return path, path.absolute().parent.name if in_case_folder and not path.is_dir() else stem, "image"
     if match["any"]:
         return path.parent, path.absolute().parent.name, match["any"]
     return path.parent / match["case"], match["case"], match["dixon"].lower()

@@ -15,7 +15,7 @@ from regforest.errors import FileError, UsageError
 
 __all__ = ["LAYOUTS", "detect_layout", "open_dataset"]
 
-LAYOUTS: tuple[str, ...] = ("spine-ct", "ivdm3seg", "labelled-folder")
+LAYOUTS: tuple[str, ...] = ("spine-ct", "ivdm3seg", "labelled-folder", "lumbar-mri")
 """Layouts that can be named; ``"auto"`` looks at the files."""
 
 _MAX_DEPTH = 4
@@ -31,7 +31,7 @@ def open_dataset(path: str | Path, layout: str = "auto", patients: Path | None =
     ----------
     path : str or Path
         The data set's folder.
-    layout : {"auto", "spine-ct", "ivdm3seg", "labelled-folder"}
+    layout : {"auto", "spine-ct", "ivdm3seg", "labelled-folder", "lumbar-mri"}
         How it is organised; ``"auto"`` tells it from the file names.
     patients : Path, optional
         Table ``case,patient`` that counts more than what the data set says.
@@ -69,6 +69,10 @@ def _opened(root: Path, layout: str) -> Dataset:
         from regforest.datasets.labelled_folder import open_labelled_folder
 
         return open_labelled_folder(root)
+    if layout == "lumbar-mri":
+        from regforest.datasets.lumbar_mri import open_lumbar_mri
+
+        return open_lumbar_mri(root)
     near = difflib.get_close_matches(layout, LAYOUTS, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise UsageError(f"unknown layout {layout!r}: expected auto, {', '.join(LAYOUTS)}{hint}")
@@ -83,13 +87,18 @@ def _with_patients(dataset: Dataset, table: Path | None) -> Dataset:
 
 
 def detect_layout(root: Path) -> str:
-    """Tell the layout from file names, the nearest to `root` first; raises `FileError` if none fits."""
+    """Tell the layout from names, the nearest to `root` first; raises `FileError` if none fits."""
+    from regforest.datasets.lumbar_mri import looks_like_lumbar_mri
+
+    if looks_like_lumbar_mri(root):
+        return "lumbar-mri"
     for names in _names_by_depth(root):
         for layout, pattern in (("labelled-folder", _LABELLED), ("ivdm3seg", _IVDM), ("spine-ct", _SPINE_CT)):
             if any(pattern.fullmatch(name) for name in names):
                 return layout
     expected = (
-        "<id>.lml (spine-ct), NN_fat.nii (ivdm3seg) or <case>/labels.nii.gz or landmarks.json (labelled-folder)"
+        "<id>.lml (spine-ct), NN_fat.nii (ivdm3seg), <case>/labels.nii.gz or landmarks.json (labelled-folder), or "
+        "<4 digits>/<study>/<series>/*.ima (lumbar-mri)"
     )
     raise FileError(root, expected, "none of them", "check the path or name the --layout")
 

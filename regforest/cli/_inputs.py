@@ -6,10 +6,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from regforest.errors import FileError
+from regforest.errors import FileError, UsageError
 
-__all__ = ["Input", "cases_of", "images_of"]
+if TYPE_CHECKING:
+    from regforest.spatial import Volume
+
+__all__ = ["Input", "Reading", "cases_of", "images_of"]
 
 # image_<channel> as in a labelled folder; NN_fat and A1_fat as in IVDM3Seg
 _CHANNEL = re.compile(r"image_(?P<any>.+)|(?P<case>\d\d|[A-Za-z]\d)_(?P<dixon>fat|inn|opp|wat)", re.IGNORECASE)
@@ -35,6 +39,54 @@ class Input:
         """What to call it in messages and results: the image, or the folder of several channels."""
         first = next(iter(self.files.values()))
         return str(first if "image" in self.files else first.parent)
+
+    @property
+    def is_dicom(self) -> bool:
+        """Whether it is read as DICOM: a folder, a zip, or a file that is no image of another kind."""
+        from regforest.io import image_stem
+        from regforest.io.dicom import may_be_dicom
+
+        path = next(iter(self.files.values()))
+        return image_stem(path) == path.name and may_be_dicom(path)
+
+    def read(self, series_uid: str | None, prefer: Sequence[str]) -> Reading:
+        """Read the images; of DICOM one series, chosen as `regforest.io.dicom.read_dicom` does.
+
+        Raises
+        ------
+        FileError, DataError
+            If an image cannot be read, or channels do not lie on one grid.
+        UsageError
+            If a series is named of what is not DICOM.
+        """
+        from regforest.datasets.labelled_folder import read_aligned
+        from regforest.io.dicom import read_dicom
+
+        if self.is_dicom:
+            scan = read_dicom(next(iter(self.files.values())), series_uid, prefer)
+            return Reading({"image": scan.volume}, scan.notes, scan.stack.tags.series_uid)
+        if series_uid is not None:
+            raise UsageError(f"--series-uid is an option for DICOM, and {self.name} is none")
+        return Reading(read_aligned(self.files))
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Images in memory.
+
+    Attributes
+    ----------
+    channels : mapping of str to Volume
+        On one grid.
+    notes : tuple of str
+        What the user should know of how they were read.
+    series_uid : str or None
+        Of DICOM: the series.
+    """
+
+    channels: Mapping[str, Volume]
+    notes: tuple[str, ...] = ()
+    series_uid: str | None = None
 
 
 def images_of(paths: Sequence[Path]) -> list[Input]:

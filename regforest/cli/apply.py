@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 _LABEL_EXAMPLE = """\
   regforest label scan1.nii.gz scan2.mhd -o labelled --model ct.rfm --resume
-  regforest label scan.nii.gz -o labelled --model ct.rfm --anchor L5=4.5,-20,-312"""
+  regforest label scan.nii.gz -o labelled --model ct.rfm --anchor L5=4.5,-20,-312
+  regforest label dicom_folder -o labelled --model ct.rfm --series-uid 1.2.840.1"""
 _DISCS_EXAMPLE = """\
   regforest discs lumbar.nii.gz -o discs --model mr.rfm --segment
   regforest discs patient7/image_*.nii.gz -o discs --model dixon.rfm --jobs 2
@@ -50,9 +51,19 @@ def run_discs(arguments: argparse.Namespace) -> int:
 
 
 def _add_options(parser: argparse.ArgumentParser, level: str) -> None:
-    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help=".nii .nii.gz .mha .mhd .nrrd")
+    parser.add_argument(
+        "images",
+        nargs="+",
+        type=Path,
+        metavar="IMAGE",
+        help=".nii .nii.gz .mha .mhd .nrrd; DICOM: a folder, .zip or file",
+    )
     add_out(parser, "OUT", "folder for <stem>.mrk.json, <stem>.lml and <stem>.json")
     parser.add_argument("--model", metavar="FILE|NAME", help="model file, or the name of a built-in model")
+    parser.add_argument(
+        "--series-uid", metavar="UID",
+        help="DICOM: the series to read (one image only; default: the best fit with most slices)",
+    )  # fmt: skip
     parser.add_argument("--resume", action="store_true", help="skip images whose results are complete")
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
     parser.add_argument("--preview", action="store_true", help="write <stem>.png, a picture of the result")
@@ -65,6 +76,8 @@ def _add_options(parser: argparse.ArgumentParser, level: str) -> None:
 
 def _run(arguments: argparse.Namespace, inputs: Sequence[Input]) -> int:
     anchor = _checked_anchors(arguments.anchor, len(inputs))
+    if arguments.series_uid is not None and len(inputs) > 1:
+        raise UsageError(f"--series-uid is a series of one image, but {len(inputs)} were given: name it alone")
     out = folder_to_write(arguments.out)
     segment = arguments.segment
     todo = _to_do(inputs, out, arguments.resume, segment)
@@ -92,28 +105,38 @@ class _Worker:
 
     def __call__(self, case: Input) -> dict[str, Any]:
         """Read, localize, write; the JSON comes last and so marks the case as complete."""
-        from regforest.datasets.labelled_folder import read_aligned
         from regforest.io import write_json, write_label_image, write_landmarks
 
-        channels = read_aligned(case.files)
-        image = next(iter(channels.values()))
+        reading = case.read(self.arguments.series_uid, self._preferred_series() if case.is_dicom else ())
+        for note in reading.notes:
+            say(f"{case.name}: {note}")
+        image = next(iter(reading.channels.values()))
         for name, point in self.anchor.items():
             if not image.grid.contains([point]).all():
                 raise DataError(f"--anchor {name}={point} lies outside {case.name}; expected LPS millimetres")
-        found, labels = self._apply(channels)
+        found, labels = self._apply(reading.channels)
         target = self.arguments.out / case.stem
         for suffix in (".mrk.json", ".lml"):
             write_landmarks(found.landmarks, f"{target}{suffix}", image.grid)
         if labels is not None:
-            like = next(iter(case.files.values()))
+            like = None if case.is_dicom else next(iter(case.files.values()))
             write_label_image(labels, self.localizer.label_names, f"{target}_seg.nii.gz", like)
         if self.arguments.preview:
             from regforest.report import preview_png
 
             preview_png(image, found, f"{target}.png")
         result = found.to_json(case.name)
+        if reading.series_uid is not None:
+            result["series_uid"] = reading.series_uid
         write_json(f"{target}.json", result)
         return result
+
+    def _preferred_series(self) -> tuple[str, ...]:
+        """Say what to look for among the series of a DICOM study."""
+        if self.arguments.command == "label":
+            return ("ct",)
+        learned = self.localizer.channels_
+        return ("mr", "sagittal", "t1" if [name.lower() for name in learned] == ["t1"] else "t2")
 
     def _apply(self, channels: Mapping[str, Volume]) -> tuple[Localization, Volume | None]:
         given = channels["image"] if list(channels) == ["image"] else channels

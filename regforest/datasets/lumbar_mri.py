@@ -18,7 +18,7 @@ from pathlib import Path
 from regforest.datasets._dicom_index import Content, read_index
 from regforest.datasets.case import Case, Dataset, Fault
 from regforest.errors import FileError
-from regforest.io.dicom import DicomStack, Skipped, holds_dicom, read_stack, stacks_of
+from regforest.io.dicom import DicomStack, Skipped, count_reasons, holds_dicom, read_stack, stacks_of
 from regforest.spatial import AnnotatedScan, Landmarks, Volume
 
 __all__ = ["CITATION", "TERMS", "LumbarMriCase", "looks_like_lumbar_mri", "open_lumbar_mri", "patient_folders"]
@@ -79,21 +79,24 @@ def open_lumbar_mri(root: Path) -> Dataset:
         folders.setdefault(path.parent, []).append(content)
     cases: list[LumbarMriCase] = []
     faults: list[Fault] = []
-    screenshots = localizers = 0
+    passed_over: list[Skipped] = []
+    localizers = 0
     for folder, contents in sorted(folders.items()):
         stacks = stacks_of(frame for frames in contents if not isinstance(frames, Skipped) for frame in frames)
         scans = [stack for stack in stacks if not stack.tags.is_localizer]
-        lost = [item for item in contents if isinstance(item, Skipped)]
+        skipped = [item for item in contents if isinstance(item, Skipped)]
+        lost = [item for item in skipped if item.series_uid and scans]
         localizers += len(scans) < len(stacks)
-        screenshots += bool(lost) and not stacks
-        if lost and scans:
+        passed_over += [item for item in skipped if item not in lost]
+        if lost:
             faults.append(_fault(root, folder, lost))
         else:
             cases += _cases(root, folder, scans)
     if not cases and not faults:
         found = f"{len(read)} files of other kinds"
         raise FileError(root, "01_MRI_Data/<4 digits>/<study>/<series>/*.ima", found, _ADVICE)
-    notes.append(f"passed over: {localizers} localizers, {screenshots} folders of screenshots or other files")
+    notes += [f"localizers passed over: {localizers}"] if localizers else []
+    notes += [f"files passed over, {text}" for text in count_reasons(passed_over)]
     phantom = any((place / "phantom.json").exists() for place in (root, *root.absolute().parents[:3]))
     return Dataset(
         "MR phantom" if phantom else "Lumbar Spine MRI Dataset", "lumbar-mri", root, _uniquely_named(cases),

@@ -62,7 +62,9 @@ def has_dicom_magic(file: DicomFile) -> bool:
             head = stream.read(_PREAMBLE_BYTES)
     except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError):
         return False
-    return head[128:] == b"DICM" or (len(head) > 8 and head[:4] in (b"\x02\0\0\0", b"\x08\0\0\0", b"\x08\0\5\0"))
+    # a first element of group 2 or 8, then two letters for its type or the upper half of a small length
+    bare = head[:2] in (b"\x02\0", b"\x08\0") and head[3:4] == b"\0" and (head[4:6].isalpha() or head[6:8] == b"\0\0")
+    return head[128:] == b"DICM" or bare
 
 
 @contextmanager

@@ -37,6 +37,7 @@ __all__ = [
     "Skipped",
     "StackTags",
     "choose_stack",
+    "count_reasons",
     "dicom_stem",
     "holds_dicom",
     "import_pydicom",
@@ -177,6 +178,13 @@ def choose_stack(
     return chosen, tuple(_reasons(chosen, candidates, prefer))
 
 
+def count_reasons(skipped: Sequence[Skipped]) -> list[str]:
+    """Tell how often each reason to pass over a file occurs, and the first such file."""
+    counts = Counter(item.reason for item in skipped)
+    first = {item.reason: item.file.name for item in reversed(skipped)}
+    return [f"{reason}: {count}, the first {first[reason]}" for reason, count in counts.items()]
+
+
 def dicom_stem(path: Path) -> str:
     """Name of a folder, zip or file for its results; never one of a tag."""
     if path.is_dir():
@@ -200,7 +208,7 @@ def _opened(path: Path) -> Iterator[DicomContents]:
 def _contents(path: Path, read: Sequence[list[Frame] | Skipped], notes: Sequence[str] = ()) -> DicomContents:
     frames = [frame for item in read if not isinstance(item, Skipped) for frame in item]
     skipped = [item for item in read if isinstance(item, Skipped)]
-    counted = _counted(skipped)
+    counted = count_reasons(skipped)
     if not frames:
         advice = "name the folder that holds them, or an image file"
         raise FileError(path, "DICOM images", "; ".join([*counted, *notes]) or "no files", advice)
@@ -208,13 +216,6 @@ def _contents(path: Path, read: Sequence[list[Frame] | Skipped], notes: Sequence
     return DicomContents(
         path, tuple(stacks_of(frames)), lost, (*notes, *(f"files passed over, {text}" for text in counted))
     )
-
-
-def _counted(skipped: Sequence[Skipped]) -> list[str]:
-    """One text for each reason, with the number of files and the first of them."""
-    counts = Counter(item.reason for item in skipped)
-    first = {item.reason: item.file.name for item in reversed(skipped)}
-    return [f"{reason}: {count}, the first {first[reason]}" for reason, count in counts.items()]
 
 
 def _refuse_several_patients(path: Path, stacks: Sequence[DicomStack]) -> None:

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from regforest.errors import FileError
 from regforest.io._dicom_files import DicomFile, has_dicom_magic
-from regforest.io._dicom_tags import Groups, StackTags, TagError, orientation_of, stack_tags
+from regforest.io._dicom_tags import (
+    Groups,
+    StackTags,
+    TagError,
+    bits_of,
+    orientation_of,
+    position_of,
+    stack_tags,
+    thickness_of,
+)
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -140,17 +149,15 @@ def _frames(file: DicomFile, dataset: Dataset) -> list[Frame] | Skipped:
 
 
 def _frame(file: DicomFile, dataset: Dataset, groups: Groups) -> Frame:
-    position = groups.numbers("ImagePositionPatient", "PlanePositionSequence", "(0020,0032)", 3)
-    measures, rescale = "PixelMeasuresSequence", "PixelValueTransformationSequence"
-    declared = groups.number("SpacingBetweenSlices", measures) or groups.number("SliceThickness", measures)
+    rescale = "PixelValueTransformationSequence"
     return Frame(
         file,
         groups.index,
         stack_tags(dataset, groups),
-        tuple(position.tolist()),
+        position_of(groups),
         orientation_of(groups),
-        abs(declared) or 1.0,
-        int(dataset.get("BitsStored") or 16),
+        thickness_of(groups),
+        bits_of(dataset),
         bool(dataset.get("PixelRepresentation", 0)),
         dataset.get("PhotometricInterpretation") == "MONOCHROME1",
         groups.number("RescaleSlope", rescale, 1.0) or 1.0,

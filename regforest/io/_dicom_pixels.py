@@ -27,8 +27,8 @@ def read_voxels(stack: DicomStack) -> NDArray[Any]:
     Returns
     -------
     ndarray, shape (z, y, x)
-        int16 where every value that the tags allow fits, else int32; float32 where slopes or intercepts have
-        fractions or slices are interpolated.
+        int16 where the values fit, else int32; float32 where slopes or intercepts have fractions or slices are
+        interpolated.
 
     Raises
     ------
@@ -40,6 +40,8 @@ def read_voxels(stack: DicomStack) -> NDArray[Any]:
     slices = np.empty((len(stack.frames), height, width), kind)
     for rank, frame, pixels in _decoded(stack.frames):
         slices[rank] = _rescaled(pixels, frame, kind)
+    if kind is np.int32 and slices.min() >= -(2**15) and slices.max() < 2**15:
+        slices = slices.astype(np.int16)  # signed CT with an intercept could go beyond, and hardly ever does
     below = np.floor(stack.places).astype(int)
     weight = stack.places - below
     if not weight.any():

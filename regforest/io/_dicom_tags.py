@@ -16,12 +16,24 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-__all__ = ["Groups", "StackTags", "TagError", "orientation_of", "stack_tags"]
+__all__ = [
+    "Groups",
+    "StackTags",
+    "TagError",
+    "bits_of",
+    "orientation_of",
+    "position_of",
+    "stack_tags",
+    "thickness_of",
+]
 
 _LOCALIZER = re.compile(r"locali[sz]er|scout|topogram|survey|3-?plane|surview", re.IGNORECASE)
 _WEIGHTING = re.compile(r"(?<![a-z0-9])t([12])(?![0-9])", re.IGNORECASE)  # not the levels T10 to T12
 _LONG_ECHO_MS, _SHORT_ECHO_MS, _SHORT_REPETITION_MS = 60.0, 30.0, 1200.0
 _UNIT_TOLERANCE = 1e-2
+_SPACING_MM = (1e-3, 1e3)
+_FARTHEST_MM = 1e5
+_MAX_BITS = 32
 
 
 class TagError(Exception):
@@ -98,6 +110,15 @@ class StackTags:
     spacing_xy_mm: tuple[float, float]
 
 
+def position_of(groups: Groups) -> tuple[float, ...]:
+    """Return the LPS place of the first pixel's centre, mm; raises `TagError` if there is none."""
+    tag = "(0020,0032)"
+    position = groups.numbers("ImagePositionPatient", "PlanePositionSequence", tag, 3)
+    if np.abs(position).max() > _FARTHEST_MM:
+        raise TagError(f"ImagePositionPatient {tag} should be millimetres in a room, found {position.tolist()}")
+    return tuple(position.tolist())
+
+
 def orientation_of(groups: Groups) -> tuple[float, ...]:
     """Return the unit LPS directions along a row and along a column; raises `TagError` if there are none."""
     tag = "(0020,0037)"
@@ -109,11 +130,28 @@ def orientation_of(groups: Groups) -> tuple[float, ...]:
     return tuple((axes / lengths[:, None]).ravel().tolist())
 
 
+def thickness_of(groups: Groups) -> float:
+    """Return the distance of slices that is declared, mm; 1 if none is."""
+    for keyword in ("SpacingBetweenSlices", "SliceThickness"):
+        thickness = abs(groups.number(keyword, "PixelMeasuresSequence"))
+        if _is_spacing(thickness):
+            return thickness
+    return 1.0
+
+
+def bits_of(dataset: Dataset) -> int:
+    """Return the number of bits of a stored value; raises `TagError` if it makes no sense."""
+    bits = int(dataset.get("BitsStored") or 16)
+    if not 1 <= bits <= _MAX_BITS:
+        raise TagError(f"BitsStored (0028,0101) should be 1 to {_MAX_BITS}, found {bits}")
+    return bits
+
+
 def stack_tags(dataset: Dataset, groups: Groups) -> StackTags:
     """Read what a frame shares with its neighbours; raises `TagError` for a tag that is absent or makes no sense."""
     down, across = groups.numbers("PixelSpacing", "PixelMeasuresSequence", "(0028,0030)", 2)
-    if min(down, across) <= 0:
-        raise TagError(f"PixelSpacing (0028,0030) should be positive, found {down:g} {across:g}")
+    if not (_is_spacing(down) and _is_spacing(across)):
+        raise TagError(f"PixelSpacing (0028,0030) should be millimetres above 0, found {down:g} {across:g}")
     if dataset.get("ModalityLUTSequence"):
         raise TagError("stored values should turn into real ones by slope and intercept, found a Modality LUT")
     text = " ".join(str(dataset.get(key) or "") for key in ("SeriesDescription", "ProtocolName"))
@@ -158,3 +196,7 @@ def _weighting(text: str, groups: Groups) -> str:
     if echo >= _LONG_ECHO_MS:
         return "t2"
     return "t1" if 0 < echo < _SHORT_ECHO_MS and 0 < repetition < _SHORT_REPETITION_MS else ""
+
+
+def _is_spacing(number: float) -> bool:
+    return _SPACING_MM[0] <= number <= _SPACING_MM[1]

@@ -214,8 +214,10 @@ def test_nothing_usable_is_refused_with_a_way_out(content, tmp_path):
         ("ImageOrientationPatient", [1, 0, 0, 1, 0, 0], "two perpendicular unit vectors, found 1 0 0 1 0 0"),
         ("ImageOrientationPatient", [0, 0, 0, 0, 0, 0], "two perpendicular unit vectors"),
         ("PixelSpacing", None, "PixelSpacing .* should be 2 numbers"),
-        ("PixelSpacing", [1, 0], "PixelSpacing .* should be positive, found 1 0"),
+        ("PixelSpacing", [1, 0], "PixelSpacing .* should be millimetres above 0, found 1 0"),
         ("PixelSpacing", [1], "PixelSpacing .* should be 2 numbers"),
+        ("ImagePositionPatient", [0, 0, 1e30], "ImagePositionPatient .* should be millimetres in a room"),
+        ("BitsStored", 40000, "BitsStored .* should be 1 to 32, found 40000"),
     ],
 )
 def test_a_slice_with_a_wrong_tag_is_named_and_its_series_refused(tag, value, told, tmp_path):

@@ -33,8 +33,8 @@ def test_slope_and_intercept_of_each_slice_are_its_own(tmp_path):
     ("stored", "bits", "intercept", "kind"),
     [
         (np.uint16, 12, -1024, np.int16),
-        (np.uint16, 16, 0, np.int32),
-        (np.int16, 16, 0, np.int16),
+        (np.int16, 16, -1024, np.int16),
+        (np.uint16, 16, 40000, np.int32),
         (np.uint8, 8, 0, np.int16),
     ],
 )

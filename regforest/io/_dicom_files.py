@@ -18,7 +18,7 @@ from typing import Any
 from regforest.errors import FileError
 from regforest.io._names import require_file
 
-__all__ = ["DicomFile", "dicom_files", "has_dicom_magic", "may_be_dicom", "walk_files"]
+__all__ = ["DicomFile", "begins_as_dicom", "dicom_files", "has_dicom_magic", "may_be_dicom", "walk_files"]
 
 DICOM_SUFFIXES = (".dcm", ".ima")
 _ZIP = ".zip"
@@ -52,19 +52,25 @@ def may_be_dicom(path: Path) -> bool:
     suffix = path.suffix.lower()
     if os.path.isdir(path) or suffix in (*DICOM_SUFFIXES, _ZIP):
         return True
-    return os.path.isfile(path) and has_dicom_magic(DicomFile.on_disk(path))
+    return os.path.isfile(path) and has_dicom_magic(path)
 
 
-def has_dicom_magic(file: DicomFile) -> bool:
-    """Tell whether a file begins as DICOM does, with its preamble or (older writers) with group 2 or 8."""
+def has_dicom_magic(path: Path) -> bool:
+    """Tell whether a file on disk begins as DICOM does; False where it cannot be read."""
     try:
-        with file.open() as stream:
-            head = stream.read(_PREAMBLE_BYTES)
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError):
+        with path.open("rb") as stream:
+            return begins_as_dicom(stream)
+    except OSError:
         return False
+
+
+def begins_as_dicom(stream: Any) -> bool:
+    """Tell whether bytes begin as DICOM does, with its preamble or (older writers) with group 2 or 8; rewinds."""
+    head = stream.read(_PREAMBLE_BYTES)
+    stream.seek(0)
     # a first element of group 2 or 8, then two letters for its type or the upper half of a small length
     bare = head[:2] in (b"\x02\0", b"\x08\0") and head[3:4] == b"\0" and (head[4:6].isalpha() or head[6:8] == b"\0\0")
-    return head[128:] == b"DICM" or bare
+    return bool(head[128:] == b"DICM" or bare)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from regforest.errors import FileError
-from regforest.io._dicom_files import DicomFile, has_dicom_magic
+from regforest.io._dicom_files import DicomFile, begins_as_dicom
 from regforest.io._dicom_tags import (
     Groups,
     StackTags,
@@ -119,13 +119,15 @@ def import_pydicom(path: object) -> Any:
 def read_frames(file: DicomFile) -> list[Frame] | Skipped:
     """Read the slices of a file from its tags, or why there are none."""
     pydicom = import_pydicom(file.name)
-    if not has_dicom_magic(file):
-        return Skipped(file, "not DICOM")
     try:
         with warnings.catch_warnings(), file.open() as stream:
             warnings.simplefilter("ignore")  # about values that are checked here
+            if not begins_as_dicom(stream):
+                return Skipped(file, "not DICOM")
             dataset = pydicom.dcmread(stream, stop_before_pixels=True, force=True, specific_tags=_TAGS)
             return _frames(file, dataset)
+    except PermissionError:
+        return Skipped(file, "without the right to read it")
     except Exception as error:  # pydicom promises no kinds of errors for damaged files
         return Skipped(file, f"damaged ({type(error).__name__})")  # its text may repeat a value, a name even
 
@@ -149,12 +151,13 @@ def _frames(file: DicomFile, dataset: Dataset) -> list[Frame] | Skipped:
 
 
 def _frame(file: DicomFile, dataset: Dataset, groups: Groups) -> Frame:
+    position = position_of(groups)  # the first to be missed, as what has no place is no slice
     rescale = "PixelValueTransformationSequence"
     return Frame(
         file,
         groups.index,
         stack_tags(dataset, groups),
-        position_of(groups),
+        position,
         orientation_of(groups),
         thickness_of(groups),
         bits_of(dataset),

@@ -194,7 +194,7 @@ def dicom_stem(path: Path) -> str:
 
 def holds_dicom(folder: Path) -> bool:
     """Tell whether there is a DICOM file in a folder or below; needs no pydicom."""
-    return any(has_dicom_magic(DicomFile.on_disk(path)) for path in walk_files(folder, []))
+    return any(has_dicom_magic(path) for path in walk_files(folder, []))
 
 
 @contextmanager

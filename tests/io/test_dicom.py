@@ -175,14 +175,15 @@ def test_names_with_blanks_and_umlauts_and_loops_of_links(tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may read everything")
-def test_a_folder_without_rights_is_told(tmp_path):
-    write(tmp_path, stack(VOXELS))
+def test_a_folder_and_a_file_without_rights_are_told(tmp_path):
+    write(tmp_path, stack(VOXELS))[0].chmod(0)
     (tmp_path / "locked").mkdir(mode=0)
     try:
         notes = read_dicom(tmp_path).notes
     finally:
         (tmp_path / "locked").chmod(0o700)
     assert any("locked" in note and "cannot be read" in note for note in notes)
+    assert any("without the right to read it: 1" in note and "000.dcm" in note for note in notes)
 
 
 def test_a_pipe_is_not_waited_for(tmp_path):

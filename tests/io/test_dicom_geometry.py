@@ -12,7 +12,7 @@ from pydicom.uid import RLELossless
 from scipy.spatial.transform import Rotation
 
 from regforest.io.dicom import list_dicom, read_dicom
-from tests.io.dicom_maker import CT, ENHANCED_MR, enhanced, placed, save, stack, write
+from tests.io.dicom_maker import CT, ENHANCED_MR, enhanced, group, placed, save, stack, write
 
 RNG = np.random.default_rng(0)
 VOXELS = RNG.permutation(5 * 7 * 6).reshape(5, 7, 6).astype(np.int16)
@@ -70,11 +70,17 @@ def test_neither_names_nor_instance_numbers_order_the_slices(tmp_path):
     np.testing.assert_array_equal(read_dicom(tmp_path).volume.voxels, VOXELS)
 
 
-def test_functional_groups_place_the_frames_of_an_enhanced_file(tmp_path):
+@pytest.mark.parametrize("compressed", [False, True])
+def test_functional_groups_place_and_rescale_the_frames_of_an_enhanced_file(compressed, tmp_path):
     positions = [(1, 2, 3 * k) for k in (4, 0, 3, 1, 2)]
-    path = save(enhanced(VOXELS, positions), tmp_path / "enhanced.dcm")
-    volume = read_dicom(path).volume
-    np.testing.assert_array_equal(volume.voxels, VOXELS[[1, 3, 4, 2, 0]] * 2.0 - 10)
+    dataset = enhanced(VOXELS, positions)
+    own = group(RescaleSlope=3, RescaleIntercept=7, RescaleType="US")
+    dataset.PerFrameFunctionalGroupsSequence[0].PixelValueTransformationSequence = own
+    if compressed:
+        dataset.compress(RLELossless)
+    volume = read_dicom(save(dataset, tmp_path / "enhanced.dcm")).volume
+    np.testing.assert_array_equal(volume.voxels[:4], VOXELS[[1, 3, 4, 2]] * 2.0 - 10)
+    np.testing.assert_array_equal(volume.voxels[4], VOXELS[0] * 3.0 + 7)
     np.testing.assert_allclose(volume.grid.spacing_mm, (0.75, 0.5, 3))
     np.testing.assert_allclose(volume.grid.origin_mm, (1, 2, 0))
 

@@ -88,9 +88,9 @@ def _with_patients(dataset: Dataset, table: Path | None) -> Dataset:
 
 def detect_layout(root: Path) -> str:
     """Tell the layout from names, the nearest to `root` first; raises `FileError` if none fits."""
-    from regforest.datasets.lumbar_mri import looks_like_lumbar_mri
+    from regforest.datasets.lumbar_mri import patient_folders
 
-    if looks_like_lumbar_mri(root):
+    if patient_folders(root):
         return "lumbar-mri"
     for names in _names_by_depth(root):
         for layout, pattern in (("labelled-folder", _LABELLED), ("ivdm3seg", _IVDM), ("spine-ct", _SPINE_CT)):

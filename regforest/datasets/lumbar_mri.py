@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -21,7 +21,7 @@ from regforest.errors import FileError
 from regforest.io.dicom import DicomStack, Skipped, count_reasons, holds_dicom, read_stack, stacks_of
 from regforest.spatial import AnnotatedScan, Landmarks, Volume
 
-__all__ = ["CITATION", "TERMS", "LumbarMriCase", "looks_like_lumbar_mri", "open_lumbar_mri", "patient_folders"]
+__all__ = ["CITATION", "TERMS", "LumbarMriCase", "open_lumbar_mri", "patient_folders"]
 
 CITATION = "S. Sudirman et al.: Lumbar Spine MRI Dataset. Mendeley Data, doi:10.17632/k57fr854j2"
 TERMS = "Lumbar Spine MRI Dataset: terms on its page, doi:10.17632/k57fr854j2; cite it"
@@ -74,14 +74,11 @@ def open_lumbar_mri(root: Path) -> Dataset:
         If there is no stack of slices.
     """
     read, notes = read_index(root)
-    folders: dict[Path, list[Content]] = {}
-    for path, content in read.items():
-        folders.setdefault(path.parent, []).append(content)
     cases: list[LumbarMriCase] = []
     faults: list[Fault] = []
     passed_over: list[Skipped] = []
     localizers = 0
-    for folder, contents in sorted(folders.items()):
+    for folder, contents in _by_folder(read).items():
         stacks = stacks_of(frame for frames in contents if not isinstance(frames, Skipped) for frame in frames)
         scans = [stack for stack in stacks if not stack.tags.is_localizer]
         skipped = [item for item in contents if isinstance(item, Skipped)]
@@ -97,27 +94,32 @@ def open_lumbar_mri(root: Path) -> Dataset:
         raise FileError(root, "01_MRI_Data/<4 digits>/<study>/<series>/*.ima", found, _ADVICE)
     notes += [f"localizers passed over: {localizers}"] if localizers else []
     notes += [f"files passed over, {text}" for text in count_reasons(passed_over)]
-    phantom = any((place / "phantom.json").exists() for place in (root, *root.absolute().parents[:3]))
-    return Dataset(
-        "MR phantom" if phantom else "Lumbar Spine MRI Dataset", "lumbar-mri", root, _uniquely_named(cases),
-        tuple(faults), "" if phantom else TERMS, "" if phantom else CITATION, tuple(notes),
-    )  # fmt: skip
+    return _dataset(root, _uniquely_named(cases), tuple(faults), tuple(notes))
 
 
 def patient_folders(root: Path) -> list[Path]:
-    """Folders of patients in this layout: `root` itself, those in it, or those one level below; empty in others."""
-    if _PATIENT.fullmatch(root.absolute().name):
-        found = [root]
-    else:
-        children = _folders(root)
-        found = [child for child in children if _PATIENT.fullmatch(child.name)]
-        found = found or [below for child in children for below in _folders(child) if _PATIENT.fullmatch(below.name)]
+    """Find the folders of patients: `root` itself, those in it, or those one level below; none in other layouts."""
+    if _PATIENT.fullmatch(root.absolute().name) and _is_patient(root):
+        return [root]
+    children = _folders(root)
+    found = [child for child in children if _PATIENT.fullmatch(child.name)]
+    found = found or [below for child in children for below in _folders(child) if _PATIENT.fullmatch(below.name)]
     return found if any(map(_is_patient, found[:_LOOKED_AT])) else []
 
 
-def looks_like_lumbar_mri(root: Path) -> bool:
-    """Tell from names and the first files whether a folder is in this layout."""
-    return bool(patient_folders(root))
+def _by_folder(read: Mapping[Path, Content]) -> dict[Path, list[Content]]:
+    folders: dict[Path, list[Content]] = {}
+    for path, content in sorted(read.items()):
+        folders.setdefault(path.parent, []).append(content)
+    return folders
+
+
+def _dataset(
+    root: Path, cases: tuple[LumbarMriCase, ...], faults: tuple[Fault, ...], notes: tuple[str, ...]
+) -> Dataset:
+    if any((place / "phantom.json").exists() for place in (root, *root.absolute().parents[:3])):
+        return Dataset("MR phantom", "lumbar-mri", root, cases, faults, notes=notes)
+    return Dataset("Lumbar Spine MRI Dataset", "lumbar-mri", root, cases, faults, TERMS, CITATION, notes)
 
 
 def _is_patient(folder: Path) -> bool:

@@ -85,6 +85,8 @@ def test_the_layout_is_told_from_the_tree(tree, tmp_path):
     for below in (".", "01_MRI_Data", "01_MRI_Data/0007"):
         assert detect_layout(tree / below) == "lumbar-mri"
     assert [folder.name for folder in patient_folders(tree)] == ["0007", "0012"]
+    tree.rename(tmp_path / "2024")  # four digits that are no patient
+    assert [folder.name for folder in patient_folders(tmp_path / "2024")] == ["0007", "0012"]
     write(tmp_path / "hospital" / "0001" / "study" / "series", stack(VOXELS))
     with pytest.raises(FileError, match=r"\*\.ima \(lumbar-mri\)"):
         detect_layout(tmp_path / "hospital")

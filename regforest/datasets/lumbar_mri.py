@@ -17,14 +17,12 @@ from pathlib import Path
 
 from regforest.datasets._dicom_index import Content, read_index
 from regforest.datasets.case import Case, Dataset, Fault
+from regforest.datasets.terms import LUMBAR_MRI
 from regforest.errors import FileError
 from regforest.io.dicom import DicomStack, Skipped, count_reasons, holds_dicom, read_stack, stacks_of
 from regforest.spatial import AnnotatedScan, Landmarks, Volume
 
-__all__ = ["CITATION", "TERMS", "LumbarMriCase", "open_lumbar_mri", "patient_folders"]
-
-CITATION = "S. Sudirman et al.: Lumbar Spine MRI Dataset. Mendeley Data, doi:10.17632/k57fr854j2"
-TERMS = "Lumbar Spine MRI Dataset: terms on its page, doi:10.17632/k57fr854j2; cite it"
+__all__ = ["LumbarMriCase", "open_lumbar_mri", "patient_folders"]
 
 _PATIENT = re.compile(r"\d{4}")
 _STUDY = re.compile(r"l-?spine", re.IGNORECASE)
@@ -119,7 +117,8 @@ def _dataset(
 ) -> Dataset:
     if any((place / "phantom.json").exists() for place in (root, *root.absolute().parents[:3])):
         return Dataset("MR phantom", "lumbar-mri", root, cases, faults, notes=notes)
-    return Dataset("Lumbar Spine MRI Dataset", "lumbar-mri", root, cases, faults, TERMS, CITATION, notes)
+    terms = LUMBAR_MRI
+    return Dataset(terms.name, "lumbar-mri", root, cases, faults, terms.terms, terms.citation, notes)
 
 
 def _is_patient(folder: Path) -> bool:

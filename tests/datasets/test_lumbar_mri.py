@@ -10,6 +10,7 @@ import pytest
 
 from regforest.datasets import _dicom_index, detect_layout, open_dataset
 from regforest.datasets.lumbar_mri import patient_folders
+from regforest.datasets.terms import LUMBAR_MRI
 from regforest.errors import FileError
 from tests.io.dicom_maker import SECRETS, image, save, stack, write
 
@@ -77,6 +78,7 @@ def test_planted_faults_are_told_and_do_no_harm(lumbar_tree):
 @pytest.mark.parametrize("below", [".", "01_MRI_Data", "01_MRI_Data/0007", f"01_MRI_Data/0007/{STUDY}"])
 def test_any_level_of_the_tree_can_be_opened(below, tree):
     dataset = open_dataset(tree / below, "lumbar-mri")
+    assert (dataset.terms, dataset.citation) == (LUMBAR_MRI.terms, LUMBAR_MRI.citation)
     assert dataset.cases[0].name == "0007_T2_TSE_SAG_320_0002"
     assert dataset.cases[0].patient == "0007"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import locale
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -75,6 +77,15 @@ def test_compressed_pixels_are_what_they_were(syntax, kind, tmp_path):
     np.testing.assert_array_equal(read(tmp_path, datasets), values)
 
 
+@pytest.fixture
+def kept_locale():
+    """GDCM's writer leaves the process in the locale C, in which later tests could not write umlauts."""
+    before = locale.setlocale(locale.LC_ALL)
+    yield
+    locale.setlocale(locale.LC_ALL, before)
+
+
+@pytest.mark.usefixtures("kept_locale")
 def test_lossless_jpeg_is_read(tmp_path):
     writer = sitk.ImageFileWriter()
     writer.SetImageIO("GDCMImageIO")

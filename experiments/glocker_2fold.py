@@ -72,7 +72,7 @@ def embedded(jobs: int, progress: Progress) -> Path:
 EXPERIMENT = Experiment(
     name="glocker_2fold",
     description=__doc__,
-    layouts=("spine-ct", "labelled-folder"),
+    layouts=("spine-ct", "labelled-folder", "bids"),
     methods={
         "forest": Method(VertebraSettings(), VertebraSettings.quick(), fit, apply),
         "baseline-2012": Method(BaselineSettings(), BaselineSettings.quick(), fit_baseline, apply),

@@ -14,7 +14,7 @@ from typing import Any
 from experiments.manifest import differences
 from experiments.protocol import Outcome
 from regforest.errors import UsageError
-from regforest.io import read_grid, write_label_image, write_landmarks
+from regforest.io import read_grid, write_label_image, write_label_tables, write_landmarks
 from regforest.spatial import AnnotatedScan
 
 __all__ = ["RunFolder", "write_atomically"]
@@ -107,6 +107,7 @@ class RunFolder:
             like = case_image if read_grid(case_image).is_close(outcome.segmentation.grid) else None
             path = folder / f"{scan.name}.nii.gz"
             write_label_image(outcome.segmentation, outcome.label_names or {}, path, like=like)
+            write_label_tables(outcome.label_names or {}, folder / scan.name)
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write a JSON file below the folder, whole or not at all."""

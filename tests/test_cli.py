@@ -273,6 +273,8 @@ def test_discs_segments_on_the_grid_of_the_image_with_names(tmp_path, model):
     header = nibabel.load(tmp_path / "out" / "a_seg.nii.gz").header
     assert (header["sform_code"], header["qform_code"]) == (4, 0)
     assert read_volume(tmp_path / "out" / "a_seg.nii.gz").grid == read_volume(tmp_path / "a.nii.gz").grid
+    assert '"L1/L2"' in (tmp_path / "out" / "a_seg.itksnap.txt").read_text()
+    assert "L1/L2" in (tmp_path / "out" / "a_seg.ctbl").read_text()
     assert read_label_names(tmp_path / "out" / "a_seg.nii.gz") == {1: "L1/L2"}
 
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from regforest._version import __version__
-from regforest.cli import apply, container, evaluate, files, info, phantom, train
+from regforest.cli import apply, container, convert, evaluate, files, info, phantom, train
 from regforest.cli._parser import Parser, unknown_options
 from regforest.errors import RegForestError, UsageError
 
@@ -65,6 +65,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"regforest {__version__}")
     commands = parser.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
-    for group in (apply, container, train, evaluate, files, phantom, info):
+    for group in (apply, container, train, evaluate, files, convert, phantom, info):
         group.add_commands(commands)
     return parser

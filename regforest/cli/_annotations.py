@@ -103,7 +103,7 @@ def find_annotations(root: Path) -> dict[str, Annotation]:
     if not landmarks and not labels:
         labels = [path for path in images if not image_stem(path).lower().startswith("image")]
     if not landmarks and not labels:
-        raise FileError(root, "landmarks (.lml .mrk.json .csv .json) or label images", "none", "check the path")
+        raise FileError(root, "landmarks (.lml .mrk.json .csv .json .fcsv) or label images", "none", "check the path")
     patients = read_patients(root / "patients.csv") if (root / "patients.csv").is_file() else {}
     found: dict[str, Annotation] = {}
     for path, is_labels in [*((path, False) for path in landmarks), *((path, True) for path in labels)]:
@@ -179,7 +179,7 @@ def _is_landmark_file(path: Path) -> bool:
         except ValueError:
             return path.name.lower().endswith(".mrk.json") or path.name.lower() == "landmarks.json"
         return isinstance(content, list) or (isinstance(content, dict) and not _LANDMARK_KEYS.isdisjoint(content))
-    return suffix == ".lml"
+    return suffix in (".lml", ".fcsv")
 
 
 def _is_label_image(path: Path) -> bool:

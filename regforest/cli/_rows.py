@@ -17,11 +17,14 @@ def case_row(case: Case) -> dict[str, Any]:
     """Describe a case; where the tags of DICOM tell everything, no pixel is read."""
     from regforest.datasets.annotation_checks import spine_remarks
     from regforest.datasets.lumbar_mri import LumbarMriCase
+    from regforest.spatial import AnnotatedScan, Landmarks
 
     head = {"case": case.name, "patient": case.patient}
     if isinstance(case, LumbarMriCase):
         return head | {"channels": list(case.image_files), **stack_row(case.stack), "levels": [], "info": {}}
-    scan = case.load()
+    annotated = case.annotation_file is not None
+    # an image that nobody annotated is looked at all the same
+    scan = case.load() if annotated else AnnotatedScan(case.name, case.patient, case.read_channels(), Landmarks({}))
     return head | {
         "channels": list(scan.channels),
         **geometry(scan.image.grid),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from regforest.cli._batch import Failures, each, folder_to_write, say, with_progress
-from regforest.cli._inputs import Input, cases_of, images_of
+from regforest.cli._inputs import Input, bids_folders, cases_of, images_of
 from regforest.cli._parser import add_command, add_jobs, add_out
 from regforest.errors import DataError, UsageError
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 _LABEL_EXAMPLE = """\
   regforest label scan1.nii.gz scan2.mhd -o labelled --model ct.rfm --resume
   regforest label scan.nii.gz -o labelled --model ct.rfm --anchor L5=4.5,-20,-312
-  regforest label dicom_folder -o labelled --model ct.rfm --series-uid 1.2.840.1"""
+  regforest label dicom_folder -o labelled --model ct.rfm --series-uid 1.2.840.1
+  regforest label BIDS_DIR -o BIDS_DIR/derivatives/regforest --model ct.rfm"""
 _DISCS_EXAMPLE = """\
   regforest discs lumbar.nii.gz -o discs --model mr.rfm --segment
   regforest discs patient7/image_*.nii.gz -o discs --model dixon.rfm --jobs 2
@@ -37,7 +38,7 @@ def add_commands(commands: Any) -> None:
     label.set_defaults(segment=False)
     discs = add_command(commands, "discs", run_discs, "find, name and segment discs in MR scans", _DISCS_EXAMPLE)
     _add_options(discs, "L4/L5")
-    discs.add_argument("--segment", action="store_true", help="write <stem>_seg.nii.gz on the grid of the image too")
+    discs.add_argument("--segment", action="store_true", help="write <stem>_seg.nii.gz too, with its tables of names")
 
 
 def run_label(arguments: argparse.Namespace) -> int:
@@ -52,12 +53,9 @@ def run_discs(arguments: argparse.Namespace) -> int:
 
 def _add_options(parser: argparse.ArgumentParser, level: str) -> None:
     parser.add_argument(
-        "images",
-        nargs="+",
-        type=Path,
-        metavar="IMAGE",
-        help=".nii .nii.gz .mha .mhd .nrrd; DICOM: a folder, .zip or file",
-    )
+        "images", nargs="+", type=Path, metavar="IMAGE",
+        help=".nii .nii.gz .mha .mhd .nrrd; DICOM: a folder, .zip or file; or a BIDS folder",
+    )  # fmt: skip
     add_out(parser, "OUT", "folder for <stem>.mrk.json, <stem>.lml and <stem>.json")
     parser.add_argument("--model", metavar="FILE|NAME", help="model file, or the name of a built-in model")
     parser.add_argument(
@@ -85,6 +83,7 @@ def _run(arguments: argparse.Namespace, inputs: Sequence[Input]) -> int:
     results: dict[str, Any] = {i.stem: _finished(i, out, segment) for i in inputs if i not in todo}
     if todo:
         worker = _Worker(arguments, _load(arguments), anchor)
+        _describe_derivative(out, arguments.images)
         shown = with_progress(todo, len(todo), "image")
         for case, result in each(shown, lambda case: case.name, worker, failures):
             results[case.stem] = result
@@ -97,6 +96,16 @@ def _run(arguments: argparse.Namespace, inputs: Sequence[Input]) -> int:
     return failures.exit_code
 
 
+def _describe_derivative(out: Path, paths: Sequence[Path]) -> None:
+    """Make the folder of results a BIDS derivative, if a BIDS folder is among the inputs."""
+    from regforest.datasets.bids_files import DESCRIPTION, IGNORED, derivative_description
+    from regforest.io import write_json, write_text
+
+    for source in bids_folders(paths):
+        write_json(out / DESCRIPTION, derivative_description(out, source))
+        write_text(out / ".bidsignore", IGNORED)
+
+
 class _Worker:
     """Everything between an image and its result files."""
 
@@ -105,7 +114,13 @@ class _Worker:
 
     def __call__(self, case: Input) -> dict[str, Any]:
         """Read, localize, write; the JSON comes last and so marks the case as complete."""
-        from regforest.io import write_json, write_label_image, write_landmarks
+        from regforest.io import (
+            write_bids_labels,
+            write_json,
+            write_label_image,
+            write_label_tables,
+            write_landmarks,
+        )
 
         reading = case.read(self.arguments.series_uid, self._preferred_series() if case.is_dicom else ())
         for note in reading.notes:
@@ -115,12 +130,15 @@ class _Worker:
             if not image.grid.contains([point]).all():
                 raise DataError(f"--anchor {name}={point} lies outside {case.name}; expected LPS millimetres")
         found, labels = self._apply(reading.channels)
-        target = self.arguments.out / case.stem
+        target, labels_stem = self.arguments.out / case.points_stem, self.arguments.out / case.labels_stem
         for suffix in (".mrk.json", ".lml"):
             write_landmarks(found.landmarks, f"{target}{suffix}", image.grid)
         if labels is not None:
             like = None if case.is_dicom else next(iter(case.files.values()))
-            write_label_image(labels, self.localizer.label_names, f"{target}_seg.nii.gz", like)
+            write_label_image(labels, self.localizer.label_names, f"{labels_stem}.nii.gz", like)
+            write_label_tables(self.localizer.label_names, labels_stem)
+            if case.in_bids:
+                write_bids_labels(self.localizer.label_names, f"{labels_stem}.tsv")
         if self.arguments.preview:
             from regforest.report import preview_png
 
@@ -187,15 +205,15 @@ def _checked_anchors(
 
 
 def _result_files(case: Input, out: Path, segment: bool) -> list[Path]:
-    suffixes = [".mrk.json", ".lml", ".json", *(["_seg.nii.gz"] if segment else [])]
-    return [out / f"{case.stem}{suffix}" for suffix in suffixes]
+    points = [out / f"{case.points_stem}{suffix}" for suffix in (".mrk.json", ".lml", ".json")]
+    return points + ([out / f"{case.labels_stem}.nii.gz"] if segment else [])
 
 
 def _finished(case: Input, out: Path, segment: bool) -> dict[str, Any] | None:
     """Read the stored result of a case; None if it is not complete."""
     files = _result_files(case, out, segment)
     try:
-        result = json.loads((out / f"{case.stem}.json").read_text(encoding="utf-8"))
+        result = json.loads((out / f"{case.points_stem}.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     complete = isinstance(result, dict) and "status" in result and all(file.is_file() for file in files)

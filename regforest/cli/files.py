@@ -1,4 +1,4 @@
-"""``regforest inspect`` and ``regforest convert``: look at files, turn landmark formats into each other."""
+"""``regforest inspect``: look at files and data sets."""
 
 from __future__ import annotations
 
@@ -21,42 +21,22 @@ _INSPECT_EXAMPLE = """\
   regforest inspect /data/spine-ct --json > remarks.json
   regforest inspect /data/spine-ct --export suspicious.csv
   regforest inspect dicom_study.zip"""
-_CONVERT_EXAMPLE = """\
-  regforest convert 4517454.lml 4517454.mrk.json --reference 4517454.nii.gz"""
 
 
 def add_commands(commands: Any) -> None:
-    """Add ``inspect`` and ``convert``."""
+    """Add ``inspect``."""
     inspect = add_command(
         commands, "inspect", run_inspect, "what a file or data set holds, and what looks suspicious", _INSPECT_EXAMPLE
     )
     inspect.add_argument("path", type=Path, metavar="PATH", help="image, landmarks, DICOM, or a data set's folder")
     inspect.add_argument(
-        "--layout", choices=("auto", "spine-ct", "ivdm3seg", "labelled-folder", "lumbar-mri"), default="auto",
+        "--layout", choices=("auto", "spine-ct", "ivdm3seg", "labelled-folder", "lumbar-mri", "bids"), default="auto",
         help="of a data set (default: told from the files)",
     )  # fmt: skip
     inspect.add_argument("--json", action="store_true", help="print JSON")
     inspect.add_argument(
         "--export", type=Path, metavar="FILE.csv", help="of a data set: write what looks suspicious, scan by scan"
     )
-    convert = add_command(
-        commands, "convert", run_convert, "turn a landmark file into another format", _CONVERT_EXAMPLE
-    )
-    convert.add_argument("source", type=Path, metavar="IN", help=".lml, .mrk.json, .csv, or .json (VerSe, points)")
-    convert.add_argument(
-        "target", type=Path, metavar="OUT", help=".lml, .mrk.json, .csv, landmarks.json or VerSe .json"
-    )
-    convert.add_argument("--reference", type=Path, metavar="IMAGE", help="the image; needed to or from LML and VerSe")
-    convert.add_argument("--series-uid", metavar="UID", help="of a reference that is DICOM")
-
-
-def run_convert(arguments: argparse.Namespace) -> int:
-    """Read, write."""
-    from regforest.io import read_grid, read_landmarks, write_landmarks
-
-    grid = read_grid(arguments.reference, arguments.series_uid) if arguments.reference else None
-    write_landmarks(read_landmarks(arguments.source, grid), arguments.target, grid)
-    return 0
 
 
 def run_inspect(arguments: argparse.Namespace) -> int:

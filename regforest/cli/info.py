@@ -50,6 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _content() -> dict[str, Any]:
     from regforest.datasets.detect import LAYOUTS
+    from regforest.spatial.level_tables import LEVEL_TABLES
     from regforest.spatial.levels import DISCS, LEVELS, level
 
     return {
@@ -58,6 +59,7 @@ def _content() -> dict[str, Any]:
         "packages": {name: _version(name) for name in _PACKAGES},
         "models": [],
         "layouts": list(LAYOUTS),
+        "label_tables": list(LEVEL_TABLES),
         "levels": [
             {"name": name, "number": level(name).number, "region": level(name).region} for name in (*LEVELS, *DISCS)
         ],

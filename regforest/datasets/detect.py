@@ -9,19 +9,21 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from regforest.datasets.bids_files import IMAGE
 from regforest.datasets.case import Dataset
 from regforest.datasets.patients import read_patients
 from regforest.errors import FileError, UsageError
 
 __all__ = ["LAYOUTS", "detect_layout", "open_dataset"]
 
-LAYOUTS: tuple[str, ...] = ("spine-ct", "ivdm3seg", "labelled-folder", "lumbar-mri")
+LAYOUTS: tuple[str, ...] = ("spine-ct", "ivdm3seg", "labelled-folder", "lumbar-mri", "bids")
 """Layouts that can be named; ``"auto"`` looks at the files."""
 
 _MAX_DEPTH = 4
 _LABELLED = re.compile(r"(labels\.(nii|nii\.gz|mha|mhd|nrrd)|landmarks\.json)", re.IGNORECASE)
 _SPINE_CT = re.compile(r"\d+\.lml", re.IGNORECASE)
 _IVDM = re.compile(r"[a-z]?\d+[_-](fat|inn|opp|wat|labels?)\.nii(\.gz)?", re.IGNORECASE)
+_PATTERNS = (("labelled-folder", _LABELLED), ("ivdm3seg", _IVDM), ("spine-ct", _SPINE_CT), ("bids", IMAGE))
 
 
 def open_dataset(path: str | Path, layout: str = "auto", patients: Path | None = None) -> Dataset:
@@ -31,7 +33,7 @@ def open_dataset(path: str | Path, layout: str = "auto", patients: Path | None =
     ----------
     path : str or Path
         The data set's folder.
-    layout : {"auto", "spine-ct", "ivdm3seg", "labelled-folder", "lumbar-mri"}
+    layout : {"auto", "spine-ct", "ivdm3seg", "labelled-folder", "lumbar-mri", "bids"}
         How it is organised; ``"auto"`` tells it from the file names.
     patients : Path, optional
         Table ``case,patient`` that counts more than what the data set says.
@@ -73,6 +75,10 @@ def _opened(root: Path, layout: str) -> Dataset:
         from regforest.datasets.lumbar_mri import open_lumbar_mri
 
         return open_lumbar_mri(root)
+    if layout == "bids":
+        from regforest.datasets.bids import open_bids
+
+        return open_bids(root)
     near = difflib.get_close_matches(layout, LAYOUTS, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise UsageError(f"unknown layout {layout!r}: expected auto, {', '.join(LAYOUTS)}{hint}")
@@ -93,12 +99,12 @@ def detect_layout(root: Path) -> str:
     if patient_folders(root):
         return "lumbar-mri"
     for names in _names_by_depth(root):
-        for layout, pattern in (("labelled-folder", _LABELLED), ("ivdm3seg", _IVDM), ("spine-ct", _SPINE_CT)):
+        for layout, pattern in _PATTERNS:
             if any(pattern.fullmatch(name) for name in names):
                 return layout
     expected = (
-        "<id>.lml (spine-ct), NN_fat.nii (ivdm3seg), <case>/labels.nii.gz or landmarks.json (labelled-folder), or "
-        "<4 digits>/<study>/<series>/*.ima (lumbar-mri)"
+        "<id>.lml (spine-ct), NN_fat.nii (ivdm3seg), <case>/labels.nii.gz or landmarks.json (labelled-folder), "
+        "sub-NN_T2w.nii.gz (bids) or <4 digits>/<study>/<series>/*.ima (lumbar-mri)"
     )
     raise FileError(root, expected, "none of them", "check the path or name the --layout")
 

@@ -2,6 +2,7 @@
 
 from regforest.io._atomic import write_json, write_text
 from regforest.io._lml import lml_remarks
+from regforest.io._names import split_name
 from regforest.io.dicom import list_dicom, read_dicom
 from regforest.io.images import (
     IMAGE_SUFFIXES,
@@ -12,6 +13,7 @@ from regforest.io.images import (
     write_label_image,
     write_volume,
 )
+from regforest.io.label_tables import read_bids_labels, write_bids_labels, write_label_tables
 from regforest.io.landmark_files import LANDMARK_SUFFIXES, landmark_stem, read_landmarks, write_landmarks
 
 __all__ = [
@@ -21,13 +23,17 @@ __all__ = [
     "landmark_stem",
     "list_dicom",
     "lml_remarks",
+    "read_bids_labels",
     "read_dicom",
     "read_grid",
     "read_label_names",
     "read_landmarks",
     "read_volume",
+    "split_name",
+    "write_bids_labels",
     "write_json",
     "write_label_image",
+    "write_label_tables",
     "write_landmarks",
     "write_text",
     "write_volume",

@@ -30,7 +30,7 @@ def read_lml(path: Path, grid: Grid | None) -> Landmarks:
 def write_lml(landmarks: Landmarks, path: Path) -> None:
     """Write landmarks of the frame "grid"; ids as in the database, 195 for T13, 245 for L6."""
     rows = [
-        "\t".join([str(_id(name)), name, *(f"{x:.6f}" for x in point)])
+        "\t".join([str(_id(name)), name, *map(repr, point.tolist())])
         for name, point in zip(landmarks.names, landmarks.points, strict=True)
     ]
     write_text(path, "\n".join([_HEADER, *rows]) + "\n")

@@ -27,6 +27,8 @@ def touch(root, *names):
         (["dataset/01_wat.nii", "label/01_Labels.nii"], "ivdm3seg"),
         (["labels.json", "a/image.nii.gz", "a/labels.nii.gz"], "labelled-folder"),
         (["a/image_fat.mha", "a/landmarks.json"], "labelled-folder"),
+        (["dataset_description.json", "sub-01/ses-1/anat/sub-01_ses-1_T2w.nii.gz"], "bids"),
+        (["rawdata/sub-verse004/sub-verse004_ct.nii.gz"], "bids"),
     ],
 )
 def test_layouts_are_told_from_file_names(tmp_path, names, layout):

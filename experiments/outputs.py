@@ -130,7 +130,11 @@ class RunFolder:
 
     def picture_file(self, case: str) -> Path:
         """Where the picture of a case lies."""
-        return self.root / "pictures" / f"{case}.jpg"
+        return self.root / "pictures" / f"{case}.svg"
+
+    def volume_file(self, case: str) -> Path:
+        """Where what the 3-D view shows of a case lies."""
+        return self.root / "pictures" / f"{case}.nii.gz"
 
     def _of(self, method: str, kind: str) -> Path:
         return self.root / kind if method == self.main else self.root / kind / method

@@ -113,8 +113,8 @@ class Task(Protocol):
     def charts(self, summary: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
         """Return headings and inline SVG, from the summary and the rows of the main method."""
 
-    def card(self, case: Mapping[str, Any], picture: bytes | None) -> tuple[float, Card]:
-        """Return how bad a stored case is (the larger the worse), and its card on the page."""
+    def card(self, case: Mapping[str, Any]) -> Card:
+        """Return the card of a stored case, without what is the same for all tasks: fold, points and pictures."""
 
 
 @dataclass(frozen=True)

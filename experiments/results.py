@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
 from experiments.outputs import RunFolder
 from experiments.plan import Plan
-from regforest.report import write_page
+from regforest.evaluation import confusion
+from regforest.report import Card, write_page
+from regforest.report.matrix import confusion_chart
 
 __all__ = ["write_results"]
 
@@ -140,14 +143,8 @@ def _write_report(
     failures: Sequence[Mapping[str, str]],
 ) -> None:
     task, dataset, options = plan.experiment.task, plan.dataset, plan.options
-    cards = sorted(
-        (task.card(case, _picture(folder, str(case["case"])) if options.pictures else None) for case in cases),
-        key=lambda pair: (-pair[0], pair[1].name),
-    )
     facts = {
         "data": f"{dataset.name} ({dataset.layout})",
-        "terms": summary["terms"],
-        "citation": summary["citation"],
         "notes": "; ".join(summary["notes"]),
         "command": " ".join(options.command),
         "seed": str(options.seed),
@@ -159,13 +156,32 @@ def _write_report(
         f"{summary['experiment']}: {dataset.name}",
         lead=task.table(summary).title,
         tables=tables,
-        charts=task.charts(summary, _rows(cases)) if cases else [],
-        cards=[card for _, card in cards],
+        charts=[*task.charts(summary, _rows(cases)), _confusion(cases)] if cases else [],
+        cards=[_card(plan, folder, case) for case in cases],
         failures=failures,
         facts=facts,
+        terms=" ".join(filter(None, (summary["terms"], summary["citation"]))),
     )
 
 
-def _picture(folder: RunFolder, case: str) -> bytes | None:
-    file = folder.picture_file(case)
-    return file.read_bytes() if file.exists() else None
+def _confusion(cases: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
+    counts = confusion((case["annotated"], _predicted(case)) for case in cases)
+    return "Annotated levels (rows) and the name of the closest prediction within 20 mm", confusion_chart(counts)
+
+
+def _card(plan: Plan, folder: RunFolder, case: Mapping[str, Any]) -> Card:
+    card = replace(plan.experiment.task.card(case), fold=case["fold"])
+    picture, volume = folder.picture_file(card.name), folder.volume_file(card.name)
+    if not plan.options.pictures or not picture.exists():
+        return card
+    return replace(
+        card,
+        predicted=_predicted(case),
+        annotated=case["annotated"],
+        picture=picture.read_text(encoding="utf-8"),
+        volume=volume.read_bytes() if volume.exists() else None,
+    )
+
+
+def _predicted(case: Mapping[str, Any]) -> dict[str, Any]:
+    return {entry["level"]: entry["point"] for entry in case["levels"]}

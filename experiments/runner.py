@@ -7,7 +7,6 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from threadpoolctl import threadpool_limits
@@ -21,7 +20,8 @@ from experiments.plan import Plan, circumstances, make_plan
 from experiments.protocol import Experiment, Fold, Method, Outcome
 from experiments.results import write_results
 from regforest.errors import DataError, RegForestError, UsageError
-from regforest.io import read_landmarks
+from regforest.io import read_landmarks, write_volume
+from regforest.report import Masks, PageRoom, case_picture, picture_svg, small_volume
 from regforest.spatial import AnnotatedScan, Landmarks, Localization
 
 __all__ = ["Failures", "run"]
@@ -225,16 +225,24 @@ def _finish_case(
         stage = "write"
         folder.write_predictions(name, plan.case(case).image_files[next(iter(scan.channels))], scan, outcome)
         if plan.options.pictures and name == plan.options.methods[0]:
-            _draw(scan, outcome, folder.picture_file(case))
+            _draw(plan, folder, scan, outcome)
         folder.write_json(str(folder.case_file(name, case).relative_to(folder.root)), result)
     except Exception as error:
         failures.add(case, stage, error)
 
 
-def _draw(scan: AnnotatedScan, outcome: Outcome, path: Path) -> None:
-    from regforest.report import case_picture  # matplotlib takes a second to import, and may not be wanted
-
-    write_atomically(path, case_picture(scan.image, outcome.localization.landmarks, scan.landmarks))
+def _draw(plan: Plan, folder: RunFolder, scan: AnnotatedScan, outcome: Outcome) -> None:
+    """Keep what the page shows of a scan: its picture, and a small volume around the spine."""
+    room = PageRoom(sum(len(fold.test) for fold in plan.folds))
+    predicted = None if outcome.segmentation is None else Masks(outcome.segmentation, outcome.label_names or {})
+    annotated = None if scan.labels is None else Masks(scan.labels, scan.label_names)
+    picture = case_picture(
+        scan.image, outcome.localization, scan.landmarks, predicted_masks=predicted, annotated_masks=annotated
+    )
+    label = f"{scan.name}: sagittal and coronal picture along the spine with annotated and predicted levels"
+    write_atomically(folder.picture_file(scan.name), picture_svg(picture, label, room.picture).encode())
+    spine = scan.landmarks if len(scan.landmarks) else outcome.localization.landmarks
+    write_volume(small_volume(scan.image, spine.points_lps_mm, room.volume), folder.volume_file(scan.name))
 
 
 def _judge_published(plan: Plan, scan: AnnotatedScan, failures: Failures) -> dict[str, Any]:

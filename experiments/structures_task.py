@@ -125,15 +125,16 @@ class StructuresTask:
         charts = [("Localization by structure, located ones (mm)", spread_chart(located, "mm", 2))]
         return charts + ([("Dice by structure", spread_chart(dice, "", 3))] if any(map(len, dice.values())) else [])
 
-    def card(self, case: Row, picture: bytes | None) -> tuple[float, Card]:
-        """Return how bad a case is, and its card."""
+    def card(self, case: Row) -> Card:
+        """Return the card of a case: the lower its Dice, the worse, and then by localization error."""
         row = self.case_row(case["rows"])
         facts = [f"localization {number(row['localization_mm'], 2)} mm"]
         if row["dice"] is not None:
             facts.append(f"Dice {number(row['dice'], 3)}, surface {number(row['surface_mm'], 2)} mm")
         facts += [f"missed {row['missed']} of {row['structures']}"] if row["missed"] else []
         badness = 1000 * (1 - (row["dice"] or 0.0)) + (row["localization_mm"] or 0.0)
-        return badness, Card(case["case"], facts, case["status"], case["reason"], picture)
+        errors = {row["structure"]: row["landmark_mm"] for row in case["rows"]}
+        return Card(case["case"], facts, case["status"], case["reason"], badness, errors_mm=errors)
 
 
 def _plain(value: Any) -> Any:

@@ -132,8 +132,8 @@ class VertebraeTask:
             ),
         ]
 
-    def card(self, case: Row, picture: bytes | None) -> tuple[float, Card]:
-        """Return how bad a case is, and its card."""
+    def card(self, case: Row) -> Card:
+        """Return the card of a case: the fewer levels are identified, the worse, and then by mean error."""
         row = self.case_row(case["rows"])
         rate = row["identification_rate"] or 0.0
         facts = [
@@ -143,7 +143,8 @@ class VertebraeTask:
         facts += [f"missed {row['missed']}"] if row["missed"] else []
         facts += [f"not annotated: {row['false_alarms']}"] if row["false_alarms"] else []
         badness = (1 - rate) * 1000 + (row["mean_mm"] or 0.0)
-        return badness, Card(case["case"], facts, case["status"], case["reason"], picture)
+        errors = {row["level"]: row["error_mm"] for row in case["rows"] if row["annotated"]}
+        return Card(case["case"], facts, case["status"], case["reason"], badness, errors_mm=errors)
 
 
 def _level_row(row: Row) -> LevelRow:

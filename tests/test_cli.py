@@ -262,6 +262,14 @@ def test_a_preview_is_a_picture(tmp_path, model):
     (path,) = images(tmp_path, "a.nii")
     assert run("label", path, "-o", tmp_path / "out", "--model", model, "--preview") == 0
     assert (tmp_path / "out" / "a.png").read_bytes().startswith(b"\x89PNG")
+    assert "data:image/webp" in (tmp_path / "out" / "a.html").read_text()
+
+
+def test_a_preview_of_a_segmentation_shows_its_outlines(tmp_path, model):
+    (path,) = images(tmp_path, "a.nii")
+    assert run("discs", path, "-o", tmp_path / "out", "--model", model, "--segment", "--preview") == 0
+    page = (tmp_path / "out" / "a.html").read_text()
+    assert '<path d="M' in page
 
 
 def test_discs_segments_on_the_grid_of_the_image_with_names(tmp_path, model):

@@ -64,7 +64,7 @@ def _add_options(parser: argparse.ArgumentParser, level: str) -> None:
     )  # fmt: skip
     parser.add_argument("--resume", action="store_true", help="skip images whose results are complete")
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
-    parser.add_argument("--preview", action="store_true", help="write <stem>.png, a picture of the result")
+    parser.add_argument("--preview", action="store_true", help="write the picture <stem>.png and <stem>.html")
     parser.add_argument(
         "--anchor", action="append", default=[], type=_anchor, metavar=f"{level}=x,y,z",
         help="a level that you know, and a point on it in LPS mm (one image only)",
@@ -140,9 +140,10 @@ class _Worker:
             if case.in_bids:
                 write_bids_labels(self.localizer.label_names, f"{labels_stem}.tsv")
         if self.arguments.preview:
-            from regforest.report import preview_png
+            from regforest.report import Masks, write_preview
 
-            preview_png(image, found, f"{target}.png")
+            masks = None if labels is None else Masks(labels, self.localizer.label_names)
+            write_preview(image, found, target, case.stem, masks)
         result = found.to_json(case.name)
         if reading.series_uid is not None:
             result["series_uid"] = reading.series_uid

@@ -1,6 +1,7 @@
 """Judging results: landmarks, masks, confidence intervals, and what others have published."""
 
 from regforest.evaluation.bootstrap import PatientBootstrap
+from regforest.evaluation.confusion import confusion
 from regforest.evaluation.histogram import error_histogram
 from regforest.evaluation.localization import DEFINITIONS, LevelRow, evaluate_case, summarize
 from regforest.evaluation.overlap import compare_labels, compare_masks, divide_among, divided_labels
@@ -19,6 +20,7 @@ __all__ = [
     "compare_labels",
     "compare_levels",
     "compare_masks",
+    "confusion",
     "divide_among",
     "divided_labels",
     "error_histogram",

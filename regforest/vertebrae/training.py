@@ -60,14 +60,14 @@ class VoxelSet:
             self.rows.append(self.boxes.evaluate([image.voxels], image.grid.spacing_mm, index_zyx))
 
     def grow(self, spacing_mm: float, n_jobs: int) -> BoxForest:
-        """Grow the forest."""
+        """Grow the forest; its leaf values are rounded, so that the model file stays small."""
         s, labels = self.settings, np.concatenate(self.labels)
         if self.boxes is None:
             tree = TreeSettings(s.features_per_node, s.max_depth, min_samples_leaf=s.min_samples_leaf)
             grown = grow_on_images(
                 self.images, spacing_mm, self.space, labels, tree, seed=self.seed, n_trees=s.trees, n_jobs=n_jobs
             )
-            return BoxForest(grown.forest, grown.boxes)
+            return BoxForest(grown.forest.rounded(), grown.boxes)
         classifier = ForestClassifier(
             n_estimators=s.trees,
             max_depth=s.max_depth,
@@ -76,7 +76,7 @@ class VoxelSet:
             random_state=self.seed,
             n_jobs=n_jobs,
         )
-        return BoxForest(classifier.fit(np.concatenate(self.rows), labels).forest_, self.boxes)
+        return BoxForest(classifier.fit(np.concatenate(self.rows), labels).forest_.rounded(), self.boxes)
 
 
 @dataclass(frozen=True, eq=False)

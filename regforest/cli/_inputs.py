@@ -6,11 +6,15 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from regforest.cli._batch import say
-from regforest.errors import FileError
+from regforest.errors import FileError, UsageError
 
-__all__ = ["Input", "bids_folders", "cases_of", "images_of"]
+if TYPE_CHECKING:
+    from regforest.spatial import Volume
+
+__all__ = ["Input", "Reading", "bids_folders", "cases_of", "images_of"]
 
 # image_<channel> as in a labelled folder; NN_fat and A1_fat as in IVDM3Seg
 _CHANNEL = re.compile(r"image_(?P<any>.+)|(?P<case>\d\d|[A-Za-z]\d)_(?P<dixon>fat|inn|opp|wat)", re.IGNORECASE)
@@ -50,26 +54,73 @@ class Input:
         first = next(iter(self.files.values()))
         return str(first if "image" in self.files else first.parent)
 
+    @property
+    def is_dicom(self) -> bool:
+        """Whether it is read as DICOM: a folder, a zip, or a file that is no image of another kind."""
+        from regforest.io import image_stem
+        from regforest.io.dicom import may_be_dicom
+
+        path = next(iter(self.files.values()))
+        return image_stem(path) == path.name and may_be_dicom(path)
+
+    def read(self, series_uid: str | None, prefer: Sequence[str]) -> Reading:
+        """Read the images; of DICOM one series, chosen as `regforest.io.dicom.read_dicom` does.
+
+        Raises
+        ------
+        FileError, DataError
+            If an image cannot be read, or channels do not lie on one grid.
+        UsageError
+            If a series is named of what is not DICOM.
+        """
+        from regforest.datasets.labelled_folder import read_aligned
+        from regforest.io.dicom import read_dicom
+
+        if self.is_dicom:
+            scan = read_dicom(next(iter(self.files.values())), series_uid, prefer)
+            return Reading({"image": scan.volume}, scan.notes, scan.stack.tags.series_uid)
+        if series_uid is not None:
+            raise UsageError(f"--series-uid is an option for DICOM, and {self.name} is none")
+        return Reading(read_aligned(self.files))
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Images in memory.
+
+    Attributes
+    ----------
+    channels : mapping of str to Volume
+        On one grid.
+    notes : tuple of str
+        What the user should know of how they were read.
+    series_uid : str or None
+        Of DICOM: the series.
+    """
+
+    channels: Mapping[str, Volume]
+    notes: tuple[str, ...] = ()
+    series_uid: str | None = None
+
 
 def images_of(paths: Sequence[Path]) -> list[Input]:
     """Every image is a case of its own; a BIDS folder stands for its CT images."""
-    from regforest.io import image_stem
-
     inputs, others = _bids_inputs(paths, ("CT", "ct"))
     unique = list(dict.fromkeys(others))
-    stems = _unique_stems(unique, [image_stem(path) for path in unique])
+    stems = _unique_stems(unique, [_stem(path) for path in unique])
     return inputs + [Input(stem, {"image": path}) for stem, path in zip(stems, unique, strict=True)]
 
 
 def cases_of(paths: Sequence[Path]) -> list[Input]:
     """Group ``image_<channel>`` files of one folder into one case; a folder stands for the images in it.
 
+    A folder with DICOM and no such files is a case itself; that of many patients, in a known layout, many cases.
     A BIDS folder stands for its T2w images, each a case of its own.
 
     Raises
     ------
     FileError
-        If a folder holds no image of a known name, or a channel occurs twice in a case.
+        If a folder holds no image of a known name and no DICOM, or a channel occurs twice in a case.
     """
     inputs, others = _bids_inputs(paths, ("T2w",))
     groups: dict[Path, dict[str, Path]] = {}
@@ -122,18 +173,34 @@ def _images_in(path: Path) -> list[Path]:
         return [path]
     known = [file for file in sorted(path.iterdir()) if image_stem(file) != file.name]
     found = [file for file in known if image_stem(file) == "image" or _CHANNEL.fullmatch(image_stem(file))]
+    return found or _dicom_in(path)
+
+
+def _dicom_in(folder: Path) -> list[Path]:
+    from regforest.datasets.lumbar_mri import patient_folders
+    from regforest.io.dicom import holds_dicom
+
+    found = patient_folders(folder) or ([folder] if holds_dicom(folder) else [])
     if not found:
-        raise FileError(path, "image.nii.gz or image_<channel>.nii.gz", "none", "name the images themselves")
+        wanted = "image.nii.gz, image_<channel>.nii.gz or DICOM files"
+        raise FileError(folder, wanted, "none", "name the images themselves")
     return found
+
+
+def _stem(path: Path) -> str:
+    from regforest.io import image_stem
+    from regforest.io.dicom import dicom_stem
+
+    stem = image_stem(path)
+    return dicom_stem(path) if stem == path.name else stem
 
 
 def _place(path: Path, in_case_folder: bool) -> tuple[Path, str, str]:
     """Return what identifies the case of a file, the stem of its results, and its channel."""
-    from regforest.io import image_stem
-
-    match = _CHANNEL.fullmatch(image_stem(path))
-    if not match:
-        return path, path.absolute().parent.name if in_case_folder else image_stem(path), "image"
+    stem = _stem(path)
+    match = _CHANNEL.fullmatch(stem)
+    if not match or path.is_dir():
+        return path, path.absolute().parent.name if in_case_folder and not path.is_dir() else stem, "image"
     if match["any"]:
         return path.parent, path.absolute().parent.name, match["any"]
     return path.parent / match["case"], match["case"], match["dixon"].lower()

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _LABEL_EXAMPLE = """\
   regforest label scan1.nii.gz scan2.mhd -o labelled --model ct.rfm --resume
   regforest label scan.nii.gz -o labelled --model ct.rfm --anchor L5=4.5,-20,-312
+  regforest label dicom_folder -o labelled --model ct.rfm --series-uid 1.2.840.1
   regforest label BIDS_DIR -o BIDS_DIR/derivatives/regforest --model ct.rfm"""
 _DISCS_EXAMPLE = """\
   regforest discs lumbar.nii.gz -o discs --model mr.rfm --segment
@@ -57,12 +58,17 @@ def run_discs(arguments: argparse.Namespace) -> int:
 
 def _add_options(parser: argparse.ArgumentParser, level: str, model: str) -> None:
     parser.add_argument(
-        "images", nargs="+", type=Path, metavar="IMAGE", help=".nii .nii.gz .mha .mhd .nrrd, or a BIDS folder"
-    )
+        "images", nargs="+", type=Path, metavar="IMAGE",
+        help=".nii .nii.gz .mha .mhd .nrrd; DICOM: a folder, .zip or file; or a BIDS folder",
+    )  # fmt: skip
     add_out(parser, "OUT", "folder for <stem>.mrk.json, <stem>.lml and <stem>.json")
     parser.add_argument(
         "--model", metavar="FILE|NAME", help=f"model file, or the name of a built-in model (default: {model})"
     )
+    parser.add_argument(
+        "--series-uid", metavar="UID",
+        help="DICOM: the series to read (one image only; default: the best fit with most slices)",
+    )  # fmt: skip
     parser.add_argument("--resume", action="store_true", help="skip images whose results are complete")
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
     parser.add_argument("--preview", action="store_true", help="write the picture <stem>.png and <stem>.html")
@@ -75,8 +81,10 @@ def _add_options(parser: argparse.ArgumentParser, level: str, model: str) -> Non
 
 def _run(arguments: argparse.Namespace, inputs: Sequence[Input]) -> int:
     anchor = _checked_anchors(arguments.anchor, len(inputs))
+    if arguments.series_uid is not None and len(inputs) > 1:
+        raise UsageError(f"--series-uid is a series of one image, but {len(inputs)} were given: name it alone")
     model = _model_file(arguments)
-    made_with = _made_with(model, anchor)
+    made_with = _made_with(model, anchor, arguments.series_uid)
     out = folder_to_write(arguments.out)
     segment = arguments.segment
     results: dict[str, Any] = _stored(inputs, out, segment, made_with) if arguments.resume else {}
@@ -121,7 +129,6 @@ class _Worker:
 
     def __call__(self, case: Input) -> dict[str, Any]:
         """Read, localize, write; the JSON comes last and so marks the case as complete."""
-        from regforest.datasets.labelled_folder import read_aligned
         from regforest.io import (
             write_bids_labels,
             write_json,
@@ -131,17 +138,19 @@ class _Worker:
         )
 
         start = time.perf_counter()
-        channels = read_aligned(case.files)
-        image = next(iter(channels.values()))
+        reading = case.read(self.arguments.series_uid, self._preferred_series() if case.is_dicom else ())
+        for note in reading.notes:
+            say(f"{case.name}: {note}")
+        image = next(iter(reading.channels.values()))
         for name, point in self.anchor.items():
             if not image.grid.contains([point]).all():
                 raise DataError(f"--anchor {name}={point} lies outside {case.name}; expected LPS millimetres")
-        found, labels = self._apply(channels)
+        found, labels = self._apply(reading.channels)
         target, labels_stem = self.arguments.out / case.points_stem, self.arguments.out / case.labels_stem
         for suffix in (".mrk.json", ".lml"):
             write_landmarks(found.landmarks, f"{target}{suffix}", image.grid)
         if labels is not None:
-            like = next(iter(case.files.values()))
+            like = None if case.is_dicom else next(iter(case.files.values()))
             write_label_image(labels, self.localizer.label_names, f"{labels_stem}.nii.gz", like)
             write_label_tables(self.localizer.label_names, labels_stem)
             if case.in_bids:
@@ -152,10 +161,19 @@ class _Worker:
             masks = None if labels is None else Masks(labels, self.localizer.label_names)
             write_preview(image, found, target, case.stem, masks)
         result = {**found.to_json(case.name), "made_with": self.made_with}
+        if reading.series_uid is not None:
+            result["series_uid"] = reading.series_uid
         write_json(f"{target}.json", result)
         size = " x ".join(map(str, image.grid.size_xyz))
         detail(f"{case.name}: {size} voxels, {time.perf_counter() - start:.1f} s, written: {target}.json")
         return result
+
+    def _preferred_series(self) -> tuple[str, ...]:
+        """Say what to look for among the series of a DICOM study."""
+        if self.arguments.command == "label":
+            return ("ct",)
+        learned = self.localizer.channels_
+        return ("mr", "sagittal", "t1" if [name.lower() for name in learned] == ["t1"] else "t2")
 
     def _apply(self, channels: Mapping[str, Volume]) -> tuple[Localization, Volume | None]:
         given = channels["image"] if list(channels) == ["image"] else channels
@@ -176,12 +194,13 @@ def _model_file(arguments: argparse.Namespace) -> Path:
         raise UsageError(f"{error}; train one: {_TRAINING[command]}") from error
 
 
-def _made_with(model: Path, anchor: Mapping[str, Any]) -> dict[str, Any]:
+def _made_with(model: Path, anchor: Mapping[str, Any], series_uid: str | None) -> dict[str, Any]:
     """Return what decides a result besides the image; JSON-ready."""
     import hashlib
 
     digest = hashlib.sha256(model.read_bytes()).hexdigest()[:16]
-    return {"regforest": __version__, "model": digest, "anchor": {name: list(at) for name, at in anchor.items()}}
+    chosen = {"anchor": {name: list(at) for name, at in anchor.items()}, "series_uid": series_uid}
+    return {"regforest": __version__, "model": digest, **chosen}
 
 
 def _load(command: str, model: Path) -> Any:

@@ -40,6 +40,7 @@ def add_commands(commands: Any) -> None:
         "--reference", type=Path, metavar="IMAGE|DIR",
         help="the image, needed to or from LML, VerSe and voxel indices; for .dcm the folder of the source series",
     )  # fmt: skip
+    parser.add_argument("--series-uid", metavar="UID", help="of a reference that is DICOM, for its grid")
     parser.add_argument("--labels", metavar="TABLE", help=f"whose numbers stand in a label image: {_TABLES}")
     parser.add_argument("--to-labels", metavar="TABLE", help="whose numbers to write into a label image")
 
@@ -110,7 +111,7 @@ def _is_dicom(path: Path) -> bool:
 def _grid(arguments: argparse.Namespace) -> Grid | None:
     from regforest.io import read_grid
 
-    return read_grid(arguments.reference) if arguments.reference else None
+    return read_grid(arguments.reference, arguments.series_uid) if arguments.reference else None
 
 
 def _series(arguments: argparse.Namespace) -> Path:

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from regforest.cli._batch import Failures, each, say, with_progress
 from regforest.cli._parser import add_command
+from regforest.cli._rows import case_row, geometry, row_text, stack_row
 from regforest.errors import DataError, FileError, UsageError
 
 if TYPE_CHECKING:
-    from regforest.datasets import Case, Dataset
-    from regforest.spatial import Grid
+    from regforest.datasets import Dataset
 
 _INSPECT_EXAMPLE = """\
   regforest inspect scan.nii.gz
   regforest inspect /data/spine-ct --json > remarks.json
-  regforest inspect /data/spine-ct --export suspicious.csv"""
+  regforest inspect /data/spine-ct --export suspicious.csv
+  regforest inspect dicom_study.zip"""
 
 
 def add_commands(commands: Any) -> None:
@@ -27,9 +28,9 @@ def add_commands(commands: Any) -> None:
     inspect = add_command(
         commands, "inspect", run_inspect, "what a file or data set holds, and what looks suspicious", _INSPECT_EXAMPLE
     )
-    inspect.add_argument("path", type=Path, metavar="PATH", help="image, landmarks, or the folder of a data set")
+    inspect.add_argument("path", type=Path, metavar="PATH", help="image, landmarks, DICOM, or a data set's folder")
     inspect.add_argument(
-        "--layout", choices=("auto", "spine-ct", "ivdm3seg", "labelled-folder", "bids"), default="auto",
+        "--layout", choices=("auto", "spine-ct", "ivdm3seg", "labelled-folder", "lumbar-mri", "bids"), default="auto",
         help="of a data set (default: told from the files)",
     )  # fmt: skip
     inspect.add_argument("--json", action="store_true", help="print JSON")
@@ -41,10 +42,13 @@ def add_commands(commands: Any) -> None:
 def run_inspect(arguments: argparse.Namespace) -> int:
     """Tell images, landmarks and data sets apart and describe them."""
     path = arguments.path
-    if path.is_dir():
+    is_dicom = _is_dicom(path, arguments.layout)
+    if path.is_dir() and not is_dicom:
         return _inspect_dataset(arguments)
     if arguments.export:
         raise UsageError("--export is an option for the folder of a data set")
+    if is_dicom:
+        return _inspect_dicom(arguments)
     content = _describe_file(path)
     if arguments.json:
         print(json.dumps(content, indent=1))
@@ -68,7 +72,7 @@ def _describe_file(path: Path) -> dict[str, Any]:
         values = {"type": str(volume.voxels.dtype), "least": float(volume.voxels.min())}
         values |= {"greatest": float(volume.voxels.max()), "mean": round(float(volume.voxels.mean()), 3)}
         labels = {str(value): name for value, name in read_label_names(path).items()}
-        return {"image": str(path), **_geometry(volume.grid), "values": values} | (
+        return {"image": str(path), **geometry(volume.grid), "values": values} | (
             {"labels": labels} if labels else {}
         )
     if landmark_stem(path) != path.name:
@@ -83,6 +87,34 @@ def _describe_file(path: Path) -> dict[str, Any]:
     raise FileError(path, "an image, a landmark file or the folder of a data set", found, "check the name")
 
 
+def _is_dicom(path: Path, layout: str) -> bool:
+    """Tell DICOM from other files, and from the folder of a data set."""
+    from regforest.datasets import detect_layout
+    from regforest.io import image_stem, landmark_stem
+    from regforest.io.dicom import holds_dicom, may_be_dicom
+
+    if not path.is_dir():
+        return image_stem(path) == landmark_stem(path) == path.name and may_be_dicom(path)
+    try:
+        return layout == "auto" and not detect_layout(path)
+    except FileError:
+        return holds_dicom(path)
+
+
+def _inspect_dicom(arguments: argparse.Namespace) -> int:
+    from regforest.io.dicom import list_dicom
+
+    contents = list_dicom(arguments.path)
+    rows = [stack_row(stack) for stack in contents.stacks]
+    if arguments.json:
+        print(json.dumps({"dicom": str(arguments.path), "notes": contents.notes, "series": rows}, indent=1))
+        return 0
+    print(f"{arguments.path}: DICOM, {len(rows)} stacks of slices")
+    for text in (*contents.notes, *map(row_text, rows)):
+        print(text)
+    return 0
+
+
 def _inspect_dataset(arguments: argparse.Namespace) -> int:
     from regforest.datasets import open_dataset
 
@@ -91,7 +123,7 @@ def _inspect_dataset(arguments: argparse.Namespace) -> int:
     for fault in dataset.faults:
         failures.add(fault.case, DataError(fault.error))
     shown = with_progress(dataset.cases, len(dataset.cases), "scan", "inspect")
-    rows = [row for _, row in each(shown, lambda case: case.name, _row, failures)]
+    rows = [row for _, row in each(shown, lambda case: case.name, case_row, failures)]
     if arguments.export:
         _export(arguments.export, rows, failures)
     if arguments.json:
@@ -108,14 +140,7 @@ def _print_dataset(dataset: Dataset, rows: Sequence[Mapping[str, Any]]) -> None:
         if text:
             print(f"  {text}")
     for row in rows:
-        size, spacing = (" x ".join(map(str, row[key])) for key in ("size", "spacing_mm"))
-        levels = row["levels"]
-        extent = f"{len(levels)} levels {levels[0]}-{levels[-1]}" if levels else "no levels"
-        print(f"{row['case']} ({row['patient']}): {size} voxels of {spacing} mm, {row['axes']}, {extent}")
-        for column, text in row["info"].items():
-            print(f"  {column}: {text}")
-        for remark in row["remarks"]:
-            print(f"  ! {remark}")
+        print(row_text(row))
 
 
 def _export(path: Path, rows: Sequence[Mapping[str, Any]], failures: Mapping[str, str]) -> None:
@@ -134,34 +159,6 @@ def _export(path: Path, rows: Sequence[Mapping[str, Any]], failures: Mapping[str
     write_text(path, text.getvalue())
     named = len({case for case, _, _ in found})
     say(f"written: {path}, {len(found)} remarks on {named} of {len(rows) + len(failures)} cases")
-
-
-def _row(case: Case) -> dict[str, Any]:
-    from regforest.datasets.annotation_checks import spine_remarks
-    from regforest.spatial import AnnotatedScan, Landmarks
-
-    annotated = case.annotation_file is not None
-    # an image that nobody annotated is looked at all the same
-    scan = case.load() if annotated else AnnotatedScan(case.name, case.patient, case.read_channels(), Landmarks({}))
-    return {
-        "case": case.name,
-        "patient": case.patient,
-        "channels": list(scan.channels),
-        **_geometry(scan.image.grid),
-        "levels": list(scan.landmarks),
-        "info": dict(case.info),
-        "remarks": [*scan.notes, *spine_remarks(scan.landmarks)],
-    }
-
-
-def _geometry(grid: Grid) -> dict[str, Any]:
-    return {
-        "size": list(grid.size_xyz),
-        "spacing_mm": [round(float(x), 4) for x in grid.spacing_mm],
-        "origin_mm": [round(float(x), 3) for x in grid.origin_mm],
-        "axes": grid.axis_code,
-        "orthogonal": grid.is_orthogonal,
-    }
 
 
 def _plain(value: Any) -> str:

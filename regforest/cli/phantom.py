@@ -10,11 +10,12 @@ from regforest.cli._batch import counted, folder_to_write, say
 from regforest.cli._parser import add_command, add_jobs, add_out, positive, seed_number
 from regforest.errors import UsageError
 
-_LAYOUTS = {"ct": ("spine-ct", "labelled-folder"), "mr": ("ivdm3seg", "labelled-folder")}
+_LAYOUTS = {"ct": ("spine-ct", "labelled-folder"), "mr": ("ivdm3seg", "labelled-folder", "lumbar-mri")}
 _EXAMPLE = """\
   regforest phantom ct -n 40 --seed 0 -o ct_phantoms
   regforest phantom ct --ids data_splits/fold1_recovered.txt --matrix 512 -o full_size_fold1
-  regforest phantom mr -n 8 --seed 0 -o mr_phantoms --contrast t2"""
+  regforest phantom mr -n 8 --seed 0 -o mr_phantoms --contrast t2
+  regforest phantom mr -n 2 -o dicom_phantoms --layout lumbar-mri"""
 
 
 def add_commands(commands: Any) -> None:
@@ -27,8 +28,9 @@ def add_commands(commands: Any) -> None:
     )
     add_out(parser, "DIR", "folder for the data set, new or empty")
     parser.add_argument(
-        "--layout", choices=("spine-ct", "ivdm3seg", "labelled-folder"),
-        help="ct: spine-ct; mr: ivdm3seg for dixon, labelled-folder for t2 and t1 (defaults)",
+        "--layout", choices=("spine-ct", "ivdm3seg", "labelled-folder", "lumbar-mri"),
+        help="ct: spine-ct; mr: ivdm3seg for dixon, labelled-folder for t2 and t1 (defaults); "
+        "lumbar-mri: DICOM studies of N patients with planted faults, no labels",
     )  # fmt: skip
     parser.add_argument("--ids", type=Path, metavar="FILE", help="ct: names of the scans, one a line")
     parser.add_argument(
@@ -64,6 +66,8 @@ def _refuse_contradictions(arguments: argparse.Namespace) -> None:
         raise UsageError("--ids and --matrix are options of phantom ct")
     if kind == "mr" and arguments.contrast in ("t2", "t1") and layout == "ivdm3seg":
         raise UsageError(f"--layout ivdm3seg holds Dixon channels; for {arguments.contrast} take labelled-folder")
+    if layout == "lumbar-mri" and arguments.contrast is not None:
+        raise UsageError("--layout lumbar-mri holds T2 and T1 series: leave out --contrast")
 
 
 def _write_ct(arguments: argparse.Namespace, ids: tuple[str, ...] | None, count: int) -> None:
@@ -84,6 +88,13 @@ def _write_ct(arguments: argparse.Namespace, ids: tuple[str, ...] | None, count:
 def _write_mr(arguments: argparse.Namespace, count: int) -> None:
     from regforest.datasets.phantoms.mr import write_mr_phantom
 
+    if arguments.layout == "lumbar-mri":
+        from regforest.datasets.phantoms.lumbar_dicom import write_lumbar_phantom
+
+        write_lumbar_phantom(
+            arguments.out, count, arguments.seed, jobs=arguments.jobs, progress=counted("phantom", "patient")
+        )
+        return
     contrast = arguments.contrast or "dixon"
     write_mr_phantom(
         arguments.out,

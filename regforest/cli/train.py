@@ -30,7 +30,7 @@ def add_commands(commands: Any) -> None:
     )
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="data set")
     parser.add_argument(
-        "--layout", choices=("auto", "spine-ct", "ivdm3seg", "labelled-folder", "bids"), default="auto",
+        "--layout", choices=("auto", "spine-ct", "ivdm3seg", "labelled-folder", "lumbar-mri", "bids"), default="auto",
         help="how the data set is organised (default: told from the files)",
     )  # fmt: skip
     add_out(parser, "MODEL.rfm", "the model")

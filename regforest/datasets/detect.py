@@ -16,7 +16,7 @@ from regforest.errors import FileError, UsageError
 
 __all__ = ["LAYOUTS", "detect_layout", "open_dataset"]
 
-LAYOUTS: tuple[str, ...] = ("spine-ct", "ivdm3seg", "labelled-folder", "bids")
+LAYOUTS: tuple[str, ...] = ("spine-ct", "ivdm3seg", "labelled-folder", "lumbar-mri", "bids")
 """Layouts that can be named; ``"auto"`` looks at the files."""
 
 _MAX_DEPTH = 4
@@ -33,7 +33,7 @@ def open_dataset(path: str | Path, layout: str = "auto", patients: Path | None =
     ----------
     path : str or Path
         The data set's folder.
-    layout : {"auto", "spine-ct", "ivdm3seg", "labelled-folder", "bids"}
+    layout : {"auto", "spine-ct", "ivdm3seg", "labelled-folder", "lumbar-mri", "bids"}
         How it is organised; ``"auto"`` tells it from the file names.
     patients : Path, optional
         Table ``case,patient`` that counts more than what the data set says.
@@ -71,6 +71,10 @@ def _opened(root: Path, layout: str) -> Dataset:
         from regforest.datasets.labelled_folder import open_labelled_folder
 
         return open_labelled_folder(root)
+    if layout == "lumbar-mri":
+        from regforest.datasets.lumbar_mri import open_lumbar_mri
+
+        return open_lumbar_mri(root)
     if layout == "bids":
         from regforest.datasets.bids import open_bids
 
@@ -89,14 +93,18 @@ def _with_patients(dataset: Dataset, table: Path | None) -> Dataset:
 
 
 def detect_layout(root: Path) -> str:
-    """Tell the layout from file names, the nearest to `root` first; raises `FileError` if none fits."""
+    """Tell the layout from names, the nearest to `root` first; raises `FileError` if none fits."""
+    from regforest.datasets.lumbar_mri import patient_folders
+
+    if patient_folders(root):
+        return "lumbar-mri"
     for names in _names_by_depth(root):
         for layout, pattern in _PATTERNS:
             if any(pattern.fullmatch(name) for name in names):
                 return layout
     expected = (
-        "<id>.lml (spine-ct), NN_fat.nii (ivdm3seg), <case>/labels.nii.gz or landmarks.json (labelled-folder) or "
-        "sub-NN_T2w.nii.gz (bids)"
+        "<id>.lml (spine-ct), NN_fat.nii (ivdm3seg), <case>/labels.nii.gz or landmarks.json (labelled-folder), "
+        "sub-NN_T2w.nii.gz (bids) or <4 digits>/<study>/<series>/*.ima (lumbar-mri)"
     )
     raise FileError(root, expected, "none of them", "check the path or name the --layout")
 

@@ -3,6 +3,7 @@
 from regforest.io._atomic import write_json, write_text
 from regforest.io._lml import lml_remarks
 from regforest.io._names import split_name
+from regforest.io.dicom import list_dicom, read_dicom
 from regforest.io.images import (
     IMAGE_SUFFIXES,
     image_stem,
@@ -20,8 +21,10 @@ __all__ = [
     "LANDMARK_SUFFIXES",
     "image_stem",
     "landmark_stem",
+    "list_dicom",
     "lml_remarks",
     "read_bids_labels",
+    "read_dicom",
     "read_grid",
     "read_label_names",
     "read_landmarks",

@@ -1,13 +1,15 @@
-"""Images in and out: NIfTI with any matrix, MetaImage and NRRD. World frame inside: LPS millimetres."""
+"""Images in and out: NIfTI with any matrix, MetaImage and NRRD; DICOM in. World frame inside: LPS millimetres."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from regforest.errors import DataError, FileError
+from regforest.io import dicom
 from regforest.io._itk import read_itk, read_itk_grid, write_itk
 from regforest.io._names import require_file, split_name
 from regforest.io._nifti import (
@@ -33,14 +35,16 @@ IMAGE_SUFFIXES: tuple[str, ...] = (".nii", ".nii.gz", ".mha", ".mhd", ".nrrd")
 """Suffixes of the image files that can be read and written, in lower case."""
 
 _NIFTI = (".nii", ".nii.gz")
+_log = logging.getLogger(__name__)
 
 
-def read_volume(path: str | Path) -> Volume:
+def read_volume(path: str | Path, series_uid: str | None = None) -> Volume:
     """Read a 3-D image.
 
     NIfTI may have any invertible matrix, sheared ones included: the sform is preferred, then the qform, then the
     voxel sizes alone. MetaImage (.mha, .mhd with its raw file) and NRRD are read by ITK. A 2-D image becomes one
-    slice; a 4-D one with a single volume loses the fourth axis.
+    slice; a 4-D one with a single volume loses the fourth axis. A folder, a ``.zip`` or a DICOM file is read by
+    `regforest.io.dicom.read_dicom`, and what that has to say is logged.
 
     Voxels that lie uncompressed in a ``.nii``, ``.mha`` or ``.raw`` file are mapped into memory: only what is used
     is read. Writing to them never changes the file, and the file may be replaced or deleted meanwhile, but no other
@@ -49,7 +53,9 @@ def read_volume(path: str | Path) -> Volume:
     Parameters
     ----------
     path : str or Path
-        A ``.nii``, ``.nii.gz``, ``.mha``, ``.mhd`` or ``.nrrd`` file.
+        A ``.nii``, ``.nii.gz``, ``.mha``, ``.mhd`` or ``.nrrd`` file; for DICOM a folder, zip or file.
+    series_uid : str, optional
+        Which DICOM series, where there are several.
 
     Returns
     -------
@@ -71,6 +77,10 @@ def read_volume(path: str | Path) -> Volume:
     ...     read_volume(f"{folder}/a.nii.gz").voxels.shape
     (4, 3, 2)
     """
+    if _is_dicom(path, series_uid):
+        scan = dicom.read_dicom(path, series_uid)
+        _log_notes(path, scan.notes)
+        return scan.volume
     file, suffix = _checked(path)
     volume = read_nifti(file) if suffix in _NIFTI else read_itk(file)
     if volume.voxels.dtype.kind == "f":
@@ -81,8 +91,12 @@ def read_volume(path: str | Path) -> Volume:
     return volume
 
 
-def read_grid(path: str | Path) -> Grid:
-    """Read only where the voxels of an image lie, from its header; same errors as `read_volume`."""
+def read_grid(path: str | Path, series_uid: str | None = None) -> Grid:
+    """Read only where the voxels of an image lie, from its header; same parameters and errors as `read_volume`."""
+    if _is_dicom(path, series_uid):
+        stack, reasons = dicom.choose_stack(dicom.list_dicom(path), series_uid)
+        _log_notes(path, reasons)
+        return stack.grid
     file, suffix = _checked(path)
     return read_nifti_grid(file) if suffix in _NIFTI else read_itk_grid(file)
 
@@ -159,6 +173,16 @@ def write_label_image(
 def image_stem(path: str | Path) -> str:
     """Name of an image file without its suffix: ``"a"`` for ``"dir/a.nii.gz"``."""
     return split_name(path, IMAGE_SUFFIXES)[0]
+
+
+def _is_dicom(path: str | Path, series_uid: str | None) -> bool:
+    known = split_name(path, IMAGE_SUFFIXES)[1]
+    return series_uid is not None or (not known and dicom.may_be_dicom(Path(path)))
+
+
+def _log_notes(path: str | Path, notes: Iterable[str]) -> None:
+    for note in notes:
+        _log.warning("%s: %s", path, note)
 
 
 def _suffix(path: str | Path) -> str:

@@ -74,7 +74,7 @@ class BodySettings:
     kernel_share: float = 0.3
     minimum_probability: float = 0.06
     merge_share: float = 0.8
-    mass_at_even_odds: float = 0.15
+    mass_at_even_odds: float = 0.12
     mass_steepness: float = 4.0
 
 

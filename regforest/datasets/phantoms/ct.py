@@ -15,7 +15,7 @@ import numpy as np
 from regforest.datasets.patients import write_patients
 from regforest.datasets.phantoms.cache import cached_folder
 from regforest.datasets.phantoms.ct_case import Task, make_scan
-from regforest.datasets.phantoms.ct_plan import plan_patients
+from regforest.datasets.phantoms.ct_plan import WIDE_SHARE, plan_patients
 from regforest.errors import UsageError
 from regforest.io import write_json
 
@@ -59,6 +59,7 @@ def write_ct_phantom(
     layout: str = "spine-ct",
     ids: Sequence[str] | None = None,
     matrix: int = DEFAULT_MATRIX,
+    wide_share: float = WIDE_SHARE,
     jobs: int = 1,
     progress: Progress | None = None,
 ) -> None:
@@ -78,6 +79,8 @@ def write_ct_phantom(
         Scan ids (digits), at least `n`; the first `n` are used. By default 9000001 and so on.
     matrix : int
         Voxels along x and y; 512 is full size. Wide fields of view take half as many again, up to 512.
+    wide_share : float
+        Share of scans with the whole body in the field of view; the others are cropped to the spine.
     jobs : int
         Threads.
     progress : callable, optional
@@ -100,7 +103,7 @@ def write_ct_phantom(
         raise UsageError("expected scan ids of digits only, as in the Annotated Spine CT Database; correct the list")
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    tasks = plan_tasks(out, n, seed, layout, names, matrix)
+    tasks = plan_tasks(out, n, seed, layout, names, matrix, wide_share)
     rows = []
     # threads: kernels and filters run without the interpreter's lock, and nothing is compiled twice
     workers = joblib.Parallel(n_jobs=jobs, return_as="generator", prefer="threads", batch_size=1)
@@ -115,10 +118,12 @@ def write_ct_phantom(
         write_patients(out / "patients.csv", {row["scan"]: row["patient"] for row in rows})
 
 
-def plan_tasks(out: Path, n: int, seed: int, layout: str, names: Sequence[str], matrix: int) -> list[Task]:
+def plan_tasks(
+    out: Path, n: int, seed: int, layout: str, names: Sequence[str], matrix: int, wide_share: float = WIDE_SHARE
+) -> list[Task]:
     """Plan all scans of a data set (arguments as in `write_ct_phantom`): one task for each name."""
     plan_seed, *patient_seeds = np.random.SeedSequence(seed).spawn(1 + n)
-    patients = plan_patients(n, np.random.default_rng(plan_seed))
+    patients = plan_patients(n, np.random.default_rng(plan_seed), wide_share)
     tasks: list[Task] = []
     for number, (patient, patient_seed) in enumerate(zip(patients, patient_seeds, strict=False), start=1):
         spine_seed, organ_seed, *scan_seeds = patient_seed.spawn(2 + len(patient.scans))

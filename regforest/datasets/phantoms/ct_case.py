@@ -25,6 +25,7 @@ FloatArray = NDArray[np.float64]
 _MARGIN_MM = 3.0
 _SIDE_MARGIN_MM = 14.0
 _WIDE_FIELD_MM = 300.0
+_WHOLE_HEAD_SHARE = 0.3
 _FULL_MATRIX = 512
 
 
@@ -127,7 +128,9 @@ def _aim(person: Person, task: Task, rng: np.random.Generator) -> Scan:
     last = int(np.searchsorted(person.nominal, task.scan.last + 1e-6)) - 1
     last = max(last, first)
     cut = rng.uniform(0.3, 0.8, 2)
-    top = _edge(centres, first, -1, cut[0], rng.uniform(15, 75))
+    # a scan that begins above the spine shows the skull's base, or now and then the whole head
+    above_mm = rng.uniform(75, 155) if rng.random() < _WHOLE_HEAD_SHARE else rng.uniform(15, 75)
+    top = _edge(centres, first, -1, cut[0], above_mm)
     bottom = _edge(centres, last, 1, cut[1], -rng.uniform(15, 80))
     wanted = centres[first : last + 1, :2]
     span = np.ptp(wanted, axis=0)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from regforest.datasets.phantoms.ct_person import Traits
 
-__all__ = ["PatientPlan", "ScanPlan", "plan_patients"]
+__all__ = ["WIDE_SHARE", "PatientPlan", "ScanPlan", "plan_patients"]
 
 FloatArray = NDArray[np.float64]
 _T = TypeVar("_T")
@@ -26,8 +26,11 @@ _LEVELS_IN_VIEW = ([0, 0.05, 0.2, 0.5, 0.8, 0.92, 0.97, 1], [4.5, 6, 8.8, 11.9, 
 # Half of the real scans end in the sacrum and more than a third start at the skull: that is what makes the counts.
 _FROM_SKULL, _TO_SACRUM = 0.36, 0.47
 _SLICE_SPACING_MM = ((2.5, 0.45), (1.25, 0.2), (0.625, 0.07), (5.0, 0.08), (2.0, 0.06), (3.0, 0.06), (1.0, 0.08))
+WIDE_SHARE = 0.10
+"""Share of scans with the whole body in the field of view, as in the real data set."""
+
 _FIELD_MM = ([0, 0.1, 0.5, 0.9, 1], [105, 130, 170, 215, 234])
-_SHARES = {"scoliosis": 0.22, "implants": 0.25, "fractures": 0.15, "variant": 0.10, "kyphosis": 0.15, "wide": 0.10}
+_SHARES = {"scoliosis": 0.22, "implants": 0.25, "fractures": 0.15, "variant": 0.10, "kyphosis": 0.15}
 _C3, _T5, _T12, _L4, _L5, _S1 = 2, 11, 18, 22, 23, 24
 
 
@@ -88,9 +91,9 @@ class PatientPlan:
     scans: tuple[ScanPlan, ...]
 
 
-def plan_patients(n: int, rng: np.random.Generator) -> list[PatientPlan]:
-    """Plan `n` scans of about n / 1.94 patients."""
-    scans = _plan_scans(n, rng)
+def plan_patients(n: int, rng: np.random.Generator, wide_share: float = WIDE_SHARE) -> list[PatientPlan]:
+    """Plan `n` scans of about n / 1.94 patients, a share of them with the whole body in the field of view."""
+    scans = _plan_scans(n, rng, wide_share)
     counts = _scans_per_patient(n, rng)
     ends = np.cumsum(counts)
     patients = [
@@ -115,11 +118,11 @@ def _spread(table: tuple[Sequence[float], Sequence[float]], n: int, rng: np.rand
     return np.asarray(rng.permutation(np.interp((np.arange(n) + rng.random(n)) / n, *table)))
 
 
-def _plan_scans(n: int, rng: np.random.Generator) -> list[ScanPlan]:
+def _plan_scans(n: int, rng: np.random.Generator, wide_share: float) -> list[ScanPlan]:
     """Plan scans, sorted by where they look, so that neighbours make good scans of one patient."""
     count = _spread(_LEVELS_IN_VIEW, n, rng)
     field = _spread(_FIELD_MM, n, rng)
-    wide = np.array(_dealt([(True, _SHARES["wide"]), (False, 1 - _SHARES["wide"])], n, rng), bool)
+    wide = np.array(_dealt([(True, wide_share), (False, 1 - wide_share)], n, rng), bool)
     field[wide] = rng.uniform(350, 420, int(wide.sum()))
     slices = _dealt(_SLICE_SPACING_MM, n, rng)
     contrast = _dealt([("none", 0.7), ("arterial", 0.12), ("venous", 0.18)], n, rng)

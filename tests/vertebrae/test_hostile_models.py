@@ -15,6 +15,7 @@ from regforest.vertebrae import (
     VertebraSettings,
     baseline_sampling,
     baseline_settings,
+    bodies,
     candidates,
     sampling,
     settings,
@@ -109,7 +110,8 @@ def test_covariances_that_no_spine_can_have_are_refused(models, tmp_path):
 def test_every_setting_has_limits():
     for kind, module in (
         (settings.VertebraSettings, settings), (sampling.SamplingSettings, sampling),
-        (candidates.CandidateSettings, candidates), (bodies.BodySettings, bodies), (baseline_settings.BaselineSettings, baseline_settings),
+        (candidates.CandidateSettings, candidates), (bodies.BodySettings, bodies),
+        (baseline_settings.BaselineSettings, baseline_settings),
         (baseline_sampling.BaselineSampling, baseline_sampling), (vote_chain.ChainSettings, vote_chain),
     ):  # fmt: skip
         example = kind()

@@ -14,11 +14,9 @@ from pathlib import Path
 import atheris
 
 # compiled kernels cannot be watched: whatever holds or needs them is loaded before the watching begins
-import regforest.features
-import regforest.forest
-import regforest.spatial  # noqa: F401
 from fuzz.parsers import INSTRUMENTED, parsers
 from regforest.errors import RegForestError
+from regforest.forest import Forest
 
 
 def main() -> None:
@@ -26,6 +24,7 @@ def main() -> None:
     name = sys.argv.pop(1)
     logging.disable()
     warnings.simplefilter("ignore")
+    Forest._problem = atheris.instrument_func(Forest._problem)  # type: ignore[method-assign]
     with atheris.instrument_imports(include=list(INSTRUMENTED)):
         parser = parsers()[name]
     memory = Path("/dev/shm")

@@ -112,6 +112,9 @@ class Forest:
         children = np.concatenate([self.left[inner], self.right[inner]])
         if len(children) != nodes - len(self.roots) or np.bincount(children, minlength=1).max() > 1:
             return "a node that is not the child of exactly one other"
+        absent = (self.left[~inner], self.right[~inner], self.leaf[inner])
+        if any((numbers != -1).any() for numbers in absent):
+            return "a leaf with children, or values at an inner node"
         if (self.leaf[~inner] < 0).any() or (self.leaf[~inner] >= len(self.values)).any():
             return "a leaf without values"
         return ""

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from regforest.io._atomic import staged
 from regforest.spatial import Landmarks, Localization, Volume, level
 
 __all__ = ["case_picture", "curved_views", "preview_png"]
@@ -121,9 +122,9 @@ def case_picture(
 def preview_png(volume: Volume, localization: Localization, path: str | Path) -> None:
     """Write the picture of `regforest label --preview`: located levels on the spine, and the verdict on them."""
     verdict = localization.status if not localization.reason else f"{localization.status}: {localization.reason}"
-    Path(path).write_bytes(
-        case_picture(volume, localization.landmarks, title=verdict, image_format="png", height_px=900)
-    )
+    picture = case_picture(volume, localization.landmarks, title=verdict, image_format="png", height_px=900)
+    with staged(Path(path)) as target:
+        target.write_bytes(picture)
 
 
 def _figure(views: CurvedViews, predicted: Landmarks, truth: Landmarks, title: str, height_px: int) -> Figure:

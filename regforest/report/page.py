@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
+from regforest.io import write_text
 from regforest.report.tables import Table
 from regforest.report.template import PAGE
 
@@ -80,7 +81,7 @@ def write_page(
     rows = "".join(f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>" for key, value in (facts or {}).items() if value)
     sections.append(f"<section><h2>How this was made</h2><dl>{rows}</dl></section>")
     text = PAGE.substitute(title=escape(title), lead=escape(lead), sections="\n".join(sections))
-    path.write_text(text, encoding="utf-8")
+    write_text(path, text)
 
 
 _LEGEND = "<p class=note>Dots: located levels. Rings: annotated ones; a name in brackets was missed.</p>"

@@ -55,6 +55,9 @@ def test_a_prediction_is_the_mean_of_the_leaves_and_equality_goes_left():
         ("feature", [1, -1, -1]),
         ("threshold", [np.nan, 0, 0, 0]),
         ("threshold", [np.inf, 0, 0, 0]),
+        ("left", [1, 7, -1, -1]),  # of a leaf: found by fuzzing
+        ("right", [2, -1, -1, 3]),
+        ("leaf", [0, 0, 1, 2]),
         ("left", [0, -1, -1, -1]),  # a cycle
         ("left", [-1, -1, -1, -1]),
         ("left", [3, -1, -1, -1]),  # into the next tree

@@ -176,7 +176,7 @@ def _is_landmark_file(path: Path) -> bool:
     if suffix == ".json":
         try:
             content = json.loads(path.read_text(encoding="utf-8-sig"))
-        except ValueError:
+        except (ValueError, RecursionError):
             return path.name.lower().endswith(".mrk.json") or path.name.lower() == "landmarks.json"
         return isinstance(content, list) or (isinstance(content, dict) and not _LANDMARK_KEYS.isdisjoint(content))
     return suffix in (".lml", ".fcsv")

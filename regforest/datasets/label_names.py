@@ -31,7 +31,7 @@ def read_labels_json(path: Path) -> dict[int, str]:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise FileError(path, "a readable JSON file", str(error), "correct or replace it") from error
     if not isinstance(content, dict) or not content:
         raise FileError(path, _EXPECTED, repr(content)[:80], _ADVICE)

@@ -12,6 +12,7 @@ import numpy as np
 
 from regforest.errors import DataError
 from regforest.spatial import PAPER_LEVELS, Grid, Landmarks, Volume
+from regforest.spatial.annotated import is_file_name
 
 __all__ = ["write_spine_ct_case"]
 
@@ -42,6 +43,8 @@ def write_spine_ct_case(root: Path, patient: str, scan_id: str, volume: Volume, 
     """
     if not scan_id.isdigit():
         raise DataError(f"scan id {scan_id!r}: expected digits only, as in the Annotated Spine CT Database")
+    if not is_file_name(patient):
+        raise DataError(f"patient {patient!r}: expected a name that a folder can have")
     if not volume.grid.is_orthogonal:
         raise DataError(f"scan {scan_id}: the mhd format needs perpendicular axes; resample the volume first")
     folder = root / patient / scan_id

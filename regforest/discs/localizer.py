@@ -16,17 +16,19 @@ import joblib
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from regforest._limits import checked_seed
 from regforest.discs.chain import StepModel, best_chain, with_neighbours
 from regforest.discs.evidence import ShiftModel
 from regforest.discs.hypotheses import Chain, ChainJudge, in_threads, unit_steps
 from regforest.discs.masks import label_image, mask_centre
+from regforest.discs.model_checks import check_label_names, check_names, check_parts
 from regforest.discs.packing import pack, unpack
 from regforest.discs.search import CoarseModel, FineModel
 from regforest.discs.segmentation import LabelModel
 from regforest.discs.settings import DiscSettings
 from regforest.discs.training import TrainingRecord, label_view, prepare_record
 from regforest.discs.views import Scene
-from regforest.errors import DataError, ModelError
+from regforest.errors import DataError, LevelError, ModelError
 from regforest.io.models import read_model, write_model
 from regforest.spatial import AnnotatedScan, Landmarks, Localization, Volume, sort_levels
 
@@ -291,16 +293,28 @@ class DiscLocalizer:
         """Read a model that `save` wrote; raises `ModelError` where it cannot be used."""
         stored, arrays = read_model(path, _KIND)
         try:
-            model = cls(DiscSettings.from_json(stored["settings"]), int(stored["seed"]))
-            model.names_, model.channels_ = tuple(stored["names"]), tuple(stored["channels"])
-            model.label_names = {int(value): str(name) for value, name in stored["label_names"].items()}
-            model.unit_steps_ = arrays["unit_steps"]
-            for name, kind in _PARTS.items():
-                part = None if stored[name] is None else unpack(name, kind, stored[name], arrays)
-                setattr(model, f"{name}_", part)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ModelError(f"{path}: the model of discs is damaged: {error!r}") from error
+            model = cls(DiscSettings.from_json(stored["settings"]), checked_seed(stored["seed"]))
+            model._put_together(stored, arrays)
+        except (KeyError, TypeError, ValueError, AttributeError, LevelError, ModelError) as error:
+            raise ModelError(f"{path}: the model of discs is damaged: {error}") from error
         return model
+
+    def _put_together(self, stored: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take over what a model file holds, once it is known to fit."""
+        check_names(stored["names"], stored["channels"])
+        self.names_, self.channels_ = tuple(stored["names"]), tuple(stored["channels"])
+        self.label_names = {int(value): name for value, name in stored["label_names"].items()}
+        check_label_names(self.label_names, self.names_)
+        self.unit_steps_ = arrays["unit_steps"]
+        parts: dict[str, Any] = {
+            name: None if name == "label" and stored[name] is None else unpack(name, kind, stored[name], arrays)
+            for name, kind in _PARTS.items()
+        }
+        if parts["steps"].names != self.names_:
+            raise ModelError(f"steps: expected those of {', '.join(self.names_)}, found {parts['steps'].names!r}")
+        check_parts(parts, self.unit_steps_, len(self.channels_), self.settings)
+        for name, part in parts.items():
+            setattr(self, f"{name}_", part)
 
 
 _PARTS: dict[str, type[Any]] = {

@@ -37,7 +37,7 @@ class PatchReader:
 
     def __init__(self, view: View, settings: PatchSettings) -> None:
         self.view = view
-        blocks = [max(1, round(size / settings.divisions / view.spacing_mm)) for size in settings.sizes_mm]
+        blocks = settings.block_voxels(view.spacing_mm)
         middle = (settings.divisions - 1) / 2
         tables = [_block_tables(channel, blocks) for channel in view.voxels]
         self._tables: list[tuple[NDArray[np.float32], NDArray[np.int64]]] = []

@@ -22,7 +22,7 @@ from regforest.discs.settings import DiscSettings
 from regforest.discs.training import TrainingRecord
 from regforest.discs.views import View
 
-__all__ = ["LabelModel"]
+__all__ = ["LabelModel", "cell_counts"]
 
 FloatArray = NDArray[np.float64]
 Features = NDArray[np.float32]
@@ -84,7 +84,7 @@ class LabelModel:
         masks, members = _aligned_masks(records, names)
         prior = _mean_masks(masks, members, range(len(records)))
         rows = _rows(np.concatenate([projection(part) for part in parts]), positions, level, settings)
-        cells = _cell_counts(prior, settings)
+        cells = cell_counts(prior, settings)
         flat = np.ravel_multi_index(tuple(_cells(positions, cells, settings).T), tuple(cells))
         order = np.argsort(flat, kind="stable")
         start = np.searchsorted(flat[order], np.arange(int(np.prod(cells)) + 1)).astype(np.int64)
@@ -220,7 +220,8 @@ def _rows(projected: Features, positions: Features, level: FloatArray, settings:
     return np.concatenate([projected, place, (settings.level_distance * level)[:, None]], axis=1, dtype=np.float32)
 
 
-def _cell_counts(prior: Features, settings: DiscSettings) -> NDArray[np.int64]:
+def cell_counts(prior: Features, settings: DiscSettings) -> NDArray[np.int64]:
+    """Cells along z, y, x that hold masks of the shape of a prior and the training voxels around them."""
     extent = np.asarray(prior.shape[1:]) * settings.label_spacing_mm + 2 * settings.label_margin_mm
     return np.ceil(extent / settings.label_search_mm).astype(np.int64)
 

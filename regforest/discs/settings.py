@@ -6,7 +6,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from regforest._limits import check_limits
+
 __all__ = ["DiscSettings", "JointSettings", "PatchSettings"]
+
+METHODS = ("data-driven", "knn")
+_MAX_VIEW_VOXELS = 300  # along each edge of a structure's own view
+
+_PATCH_LIMITS = {"sizes_mm": (0.5, 400), "divisions": (1, 16), "components": (1, 4096)}
+_JOINT_LIMITS = {
+    "neighbours": (1, 10_000), "data_weight": (1e-6, 1e6), "affinity_weight": (0, 1e6), "geometry_weight": (0, 1e6),
+    "link_mm": (0.01, 1000), "mode_mm": (0.01, 1000),
+}  # fmt: skip
+_LIMITS = {
+    "coarse_spacing_mm": (0.5, 20), "label_spacing_mm": (0.2, 20), "normalise_mm": (0.5, 500),
+    "coarse_grid_mm": (1, 200), "coarse_patches": (1, 10**7), "coarse_rows": (1, 10**8), "coarse_reach_mm": (1, 1000),
+    "coarse_vote_mm": (0.1, 100), "fine_vote_mm": (0.1, 100), "turns_deg": (-180, 180), "scales": (0.2, 5),
+    "modes": (1, 1000), "step_floor_mm": (0.1, 100), "judged_floor_mm": (0.1, 100), "absent_log_score": (-1e6, 1e6),
+    "fine_radius_mm": (1, 200), "fine_patches": (1, 10**6), "level_distance": (0, 1000),
+    "label_margin_mm": (0.5, 100), "label_patches": (1, 10**7), "label_position_weight": (0, 1000),
+    "label_search_mm": (0.5, 200), "passes": (1, 100),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -26,6 +46,18 @@ class PatchSettings:
     sizes_mm: tuple[float, ...]
     divisions: int = 4
     components: int = 32
+
+    def __post_init__(self) -> None:
+        check_limits(self, _PATCH_LIMITS)
+
+    def block_voxels(self, spacing_mm: float) -> list[int]:
+        """Edge of the blocks of each scale in voxels of a spacing."""
+        return [max(1, round(size / self.divisions / spacing_mm)) for size in self.sizes_mm]
+
+    def columns(self, spacing_mm: float, channels: int) -> int:
+        """Return the number of features of a patch: mean and deviation of each block, of one voxel only its mean."""
+        tables = sum(1 if block == 1 else 2 for block in self.block_voxels(spacing_mm))
+        return channels * tables * self.divisions**3
 
 
 @dataclass(frozen=True)
@@ -54,6 +86,9 @@ class JointSettings:
     geometry_weight: float = 0.1
     link_mm: float = 12.0
     mode_mm: float = 8.0
+
+    def __post_init__(self) -> None:
+        check_limits(self, _JOINT_LIMITS)
 
 
 @dataclass(frozen=True)
@@ -139,6 +174,20 @@ class DiscSettings:
     label_search_mm: float = 5.0
     passes: int = 2
 
+    def __post_init__(self) -> None:
+        check_limits(self, _LIMITS)
+        if self.method not in METHODS:
+            raise ValueError(f"method must be one of {', '.join(METHODS)}, got {self.method!r}")
+        fine_mm = 2.4 * self.fine_radius_mm + max(self.fine_patch.sizes_mm)
+        label_mm = 2 * self.label_margin_mm + max(self.label_patch.sizes_mm)
+        for what, edge in (
+            ("fine", fine_mm / self.coarse_spacing_mm),
+            ("coarse", max(self.coarse_patch.sizes_mm) / self.coarse_spacing_mm),
+            ("label", label_mm / self.label_spacing_mm),
+        ):
+            if edge > _MAX_VIEW_VOXELS:
+                raise ValueError(f"{what} patches span {edge:.0f} voxels, at most {_MAX_VIEW_VOXELS} are allowed")
+
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return {item.name: _plain(getattr(self, item.name)) for item in fields(self)}
@@ -152,6 +201,8 @@ class DiscSettings:
             kind = kinds.get(name.rpartition("_")[2])
             if kind is not None and isinstance(value, Mapping):
                 made[name] = kind(**{key: _frozen(item) for key, item in value.items()})
+            elif kind is not None:
+                raise TypeError(f"{name} must be an object, got {value!r}")
             else:
                 made[name] = _frozen(value)
         return cls(**made)

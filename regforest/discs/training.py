@@ -18,6 +18,7 @@ from regforest.spatial import AnnotatedScan, Volume
 
 __all__ = [
     "NOMINAL_STEP_MM",
+    "PROBES_MM",
     "TrainingRecord",
     "fine_view",
     "label_view",
@@ -33,9 +34,7 @@ Stored = NDArray[np.float16]
 NOMINAL_STEP_MM = 35.0
 """Length of a mean step of the chain in a structure's own view: views are scaled to it."""
 
-_PROBES_MM = np.array(
-    list(itertools.product((-14.0, 0.0, 14.0), (-22.0, 0.0, 22.0), (-36.0, -18.0, 0.0, 18.0, 36.0)))
-)
+PROBES_MM = np.array(list(itertools.product((-14.0, 0.0, 14.0), (-22.0, 0.0, 22.0), (-36.0, -18.0, 0.0, 18.0, 36.0))))
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,7 +194,7 @@ def extended_chain(points: FloatArray) -> FloatArray:
 
 def read_probes(view: View, settings: DiscSettings) -> Features:
     """Features of the places around a structure where its appearance is compared, shape (P, F)."""
-    return PatchReader(view, settings.fine_patch)(view.extent_mm / 2 + _PROBES_MM)
+    return PatchReader(view, settings.fine_patch)(view.extent_mm / 2 + PROBES_MM)
 
 
 def _probes(scene: Scene, centres: Mapping[str, FloatArray], scale: float, settings: DiscSettings) -> Features:

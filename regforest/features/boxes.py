@@ -21,6 +21,7 @@ __all__ = ["BoxFeatures"]
 
 MAX_BOX_VOXELS = 65536
 _MAX_MM = 10_000
+_DTYPES = {"offsets_mm": np.float32, "sizes_mm": np.float32, "channels": np.int32}
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +56,7 @@ class BoxFeatures:
     channels: NDArray[np.int32]
 
     def __post_init__(self) -> None:
-        for name, dtype in (("offsets_mm", np.float32), ("sizes_mm", np.float32), ("channels", np.int32)):
+        for name, dtype in _DTYPES.items():
             array = np.array(getattr(self, name), dtype=dtype, order="C")
             array.setflags(write=False)
             object.__setattr__(self, name, array)
@@ -138,7 +139,10 @@ class BoxFeatures:
     def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]]) -> BoxFeatures:
         """Rebuild from `to_arrays`; a missing or damaged array raises `ModelError`."""
         try:
-            return cls(**{field.name: arrays[field.name] for field in fields(cls)})  # type: ignore[arg-type]
+            wrong = [name for name, dtype in _DTYPES.items() if arrays[name].dtype != dtype]
+            if wrong:
+                raise ModelError(f"box array {wrong[0]!r} is of type {arrays[wrong[0]].dtype}")
+            return cls(**{name: arrays[name] for name in _DTYPES})  # type: ignore[arg-type]
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(f"box features cannot be read: {error}") from error
 

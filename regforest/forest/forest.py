@@ -84,7 +84,10 @@ class Forest:
             array = np.array(given, order="C")
             array.setflags(write=False)
             object.__setattr__(self, name, array)
-        object.__setattr__(self, "n_features", int(self.n_features))
+        count = np.asarray(self.n_features)
+        if count.ndim or count.dtype.kind not in "iu" or count < 1:
+            raise ModelError(f"forest: expected the number of features, got {self.n_features!r}")
+        object.__setattr__(self, "n_features", int(count))
         problem = self._problem()
         if problem:
             raise ModelError(f"the forest's arrays are damaged: {problem}")
@@ -105,6 +108,13 @@ class Forest:
         for child in (self.left[inner], self.right[inner]):
             if (child <= np.flatnonzero(inner)).any() or (child >= end).any():
                 return "a child that does not stand behind its parent in the same tree"
+        # a walk ends, but a way through all nodes would take for ever where branches meet again
+        children = np.concatenate([self.left[inner], self.right[inner]])
+        if len(children) != nodes - len(self.roots) or np.bincount(children, minlength=1).max() > 1:
+            return "a node that is not the child of exactly one other"
+        absent = (self.left[~inner], self.right[~inner], self.leaf[inner])
+        if any((numbers != -1).any() for numbers in absent):
+            return "a leaf with children, or values at an inner node"
         if (self.leaf[~inner] < 0).any() or (self.leaf[~inner] >= len(self.values)).any():
             return "a leaf without values"
         return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ import SimpleITK as sitk
 from regforest.errors import DataError, FileError
 from regforest.io._atomic import staged
 from regforest.io._meta_image import check_meta_image, inflate_meta_image, map_meta_image
+from regforest.io._nrrd import check_nrrd
 from regforest.io._sizes import require_capacity
 from regforest.spatial import Grid, Volume
 
 _META_IMAGE = (".mhd", ".mha")
-_MAX_NRRD_HEADER_BYTES = 65_536
+_BITS = re.compile(r"(\d+)-bit")
 
 # ITK talks to stderr about what the exceptions say already
 sitk.ProcessObject.SetGlobalWarningDisplay(False)
@@ -34,8 +36,6 @@ def read_itk(path: Path) -> Volume:
         voxels = map_meta_image(path, grid.shape_zyx)
         if voxels is None:
             voxels = inflate_meta_image(path, grid.shape_zyx)
-    else:
-        _check_nrrd(path, reader)
     if voxels is None:
         try:
             voxels = sitk.GetArrayFromImage(reader.Execute()).reshape(grid.shape_zyx)
@@ -68,14 +68,16 @@ def write_itk(volume: Volume, path: Path) -> None:
 
 
 def _open(path: Path) -> Any:
-    if path.suffix.lower() in _META_IMAGE:
-        check_meta_image(path)
+    present, compressed = check_meta_image(path) if path.suffix.lower() in _META_IMAGE else check_nrrd(path)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
         reader.ReadImageInformation()
     except RuntimeError as error:
         raise _unreadable(path, error) from error
+    width = int(_BITS.findall(sitk.GetPixelIDValueAsString(reader.GetPixelID()))[-1]) // 8
+    needed = math.prod(reader.GetSize()) * reader.GetNumberOfComponents() * width
+    require_capacity(path, needed, present, compressed)  # memory is taken before the first voxel is read
     return reader
 
 
@@ -96,16 +98,6 @@ def _grid(path: Path, reader: Any) -> Grid:
         return Grid.from_parts(size_xyz[::-1], spacing, origin, direction)
     except DataError as error:
         raise FileError(path, "a header with a usable geometry", str(error), "repair its header") from error
-
-
-def _check_nrrd(path: Path, reader: Any) -> None:
-    """Refuse sizes that the file cannot hold, unless its voxels lie in another file."""
-    with path.open("rb") as file:
-        header = file.read(_MAX_NRRD_HEADER_BYTES).partition(b"\n\n")[0].lower()
-    if b"\ndata file:" in header or b"\ndatafile:" in header:
-        return
-    width = np.dtype(sitk.GetArrayViewFromImage(sitk.Image(1, 1, reader.GetPixelID())).dtype).itemsize
-    require_capacity(path, math.prod(reader.GetSize()) * width, path.stat().st_size, compressed=True)
 
 
 def _unreadable(path: Path, error: RuntimeError) -> FileError:

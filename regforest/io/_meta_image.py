@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import zlib
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regforest.errors import FileError
+from regforest.io._names import require_inside
 
 _TYPES = {
     "CHAR": "i1", "UCHAR": "u1", "SHORT": "<i2", "USHORT": "<u2", "INT": "<i4", "UINT": "<u4", "LONG_LONG": "<i8",
@@ -25,24 +27,36 @@ _OPEN = {
 _MAX_HEADER_BYTES = 65_536
 _BYTE_ORDER = ("BinaryDataByteOrderMSB", "ElementByteOrderMSB")
 _ZLIB_OR_GZIP = zlib.MAX_WBITS | 32
+_DIMENSIONS = ("2", "3", "4")
+_PATTERN = re.compile(r"[^%]*%0?[0-9]?d[^%]*")
 
 
-def check_meta_image(path: Path) -> None:
-    """Compare sizes on disk with the header: ITK fills what is missing with noise on stderr, or reads it as zeros."""
+def check_meta_image(path: Path) -> tuple[int, bool]:
+    """Compare sizes on disk with the header: ITK fills what is missing with noise on stderr, or reads it as zeros.
+
+    Returns
+    -------
+    present : int
+        Bytes that there are for the voxels.
+    compressed : bool
+        Whether they have to be inflated.
+
+    Raises
+    ------
+    FileError
+        If the header is damaged, or its voxels are missing, of another size or outside of its folder.
+    """
     header, end = _header(path)
-    data_file = header.get("ElementDataFile", "")
+    if header.get("NDims") not in _DIMENSIONS:
+        raise FileError(path, "NDims from 2 to 4", f"{header.get('NDims')!r}", "extract one volume")
     compressed = header.get("CompressedData", "False").lower() == "true"
-    if data_file.upper() == "LOCAL" and compressed:
-        _compare_compressed_size(path, header, present=path.stat().st_size - end)
-    if compressed or header.get("HeaderSize", "0") != "0":
-        return
-    if data_file.upper() == "LOCAL":
-        _compare_size(path, path, header, present=path.stat().st_size - end)
-    elif "%" not in data_file and data_file.upper() != "LIST":
-        raw = path.parent / data_file
-        if not raw.is_file():
-            raise FileError(raw, f"the voxels that {path.name} points to", "nothing", "copy it beside its header")
-        _compare_size(path, raw, header, present=raw.stat().st_size)
+    files = _data_files(path, header["ElementDataFile"], end)
+    present = sum(file.stat().st_size for file in files) if files else path.stat().st_size - end
+    if compressed:
+        _compare_compressed_size(files[0] if files else path, header, present)
+    elif header.get("HeaderSize", "0") == "0" and len(files) < 2:
+        _compare_size(path, files[0] if files else path, header, present)
+    return present, compressed
 
 
 def map_meta_image(path: Path, shape_zyx: tuple[int, int, int]) -> NDArray[Any] | None:
@@ -105,16 +119,51 @@ def inflate_meta_image(path: Path, shape_zyx: tuple[int, int, int]) -> NDArray[A
 
 def _header(path: Path) -> tuple[dict[str, str], int]:
     """Fields of the header, and where it ends."""
+    header: dict[str, str] = {}
+    end = 0
     with path.open("rb") as file:
         head = file.read(_MAX_HEADER_BYTES)
-    mark = head.find(b"ElementDataFile")
-    if mark < 0:
-        found = "none (truncated, or a different file)"
-        raise FileError(path, "a MetaImage header with ElementDataFile", found, "copy it again from its source")
-    end = head.find(b"\n", mark) + 1 or len(head)
-    # as file names are decoded, because one stands in it
-    pairs = (line.partition("=") for line in os.fsdecode(head[:end]).splitlines())
-    return {key.strip(): value.strip() for key, _, value in pairs}, end
+    for line in head.splitlines(keepends=True):
+        end += len(line)
+        # as file names are decoded, because one stands in it
+        key, _, value = (part.strip() for part in os.fsdecode(line).partition("="))
+        if key in header:
+            raise FileError(path, f"{key} once in the header", "two of them", "repair the header")
+        header[key] = value
+        if key == "ElementDataFile":
+            return header, end
+    found = "none (truncated, or a different file)"
+    raise FileError(path, "a MetaImage header with ElementDataFile", found, "copy it again from its source")
+
+
+def _data_files(path: Path, value: str, end: int) -> list[Path]:
+    """Files with the voxels, none where they follow the header; all exist, in the folder of the header or below."""
+    if value.upper() == "LOCAL":
+        return []
+    if value.upper().startswith("LIST"):
+        names = os.fsdecode(path.read_bytes()[end:]).splitlines()
+    elif "%" in value:
+        names = _numbered(path, value)
+    else:
+        names = [value]
+    names = [name.strip() for name in names if name.strip()]
+    files = [path.parent / name for name in names]
+    for name, file in zip(names, files, strict=True):
+        require_inside(path, name)
+        if not file.is_file():
+            raise FileError(file, f"the voxels that {path.name} points to", "nothing", "copy it beside its header")
+    if not files:
+        raise FileError(path, "a file with voxels", "none", "repair the header")
+    return files
+
+
+def _numbered(path: Path, value: str) -> list[str]:
+    """Names of slices, from a pattern such as ``slice%03d.raw 1 40 1``; ITK hands the pattern to C as it stands."""
+    pattern, *numbers = value.split()
+    if not _PATTERN.fullmatch(pattern) or len(numbers) > 3 or not all(n.isdecimal() and len(n) < 7 for n in numbers):
+        raise FileError(path, "a pattern such as slice%03d.raw 1 40 1", f"{value!r}", "write one number as %d")
+    first, last, step = (*map(int, numbers), *(1, 1, 1)[len(numbers) :])
+    return [pattern % number for number in range(first, last + 1, max(step, 1))]
 
 
 def _compare_compressed_size(path: Path, header: dict[str, str], present: int) -> None:
@@ -133,9 +182,11 @@ def _compare_size(header_file: Path, data_file: Path, header: dict[str, str], pr
         found = f"{header.get('DimSize', 'none')!r}"
         raise FileError(header_file, "whole numbers in DimSize", found, "repair the header") from error
     if kind is None:
-        return
+        raise FileError(
+            header_file, "a type of numbers", f"{header.get('ElementType', 'none')!r}", "repair the header"
+        )
     width = np.dtype(kind).itemsize
-    needed = int(np.prod(sizes, dtype=np.int64)) * channels * width
+    needed = math.prod(sizes) * channels * width
     if present != needed:
         factors = " x ".join(map(str, [*sizes, width]))
         expected = f"{needed} bytes of voxels as {header_file.name} says ({factors})"

@@ -29,6 +29,8 @@ _PLACE_FIELDS = (
     "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z",
     "srow_x", "srow_y", "srow_z", "xyzt_units",
 )  # fmt: skip
+# what nibabel raises on a damaged file; KeyError for codes that the standard does not know
+_DAMAGE = (MemoryError, OSError, EOFError, ValueError, KeyError, zlib.error, HeaderDataError, ImageFileError)
 _LABELS_KEY = "labels"
 _log = logging.getLogger(__name__)
 
@@ -38,8 +40,8 @@ def read_nifti(path: Path) -> Volume:
     image = _open(path)
     grid = _grid(path, image)
     _check_size(path, image)
+    proxy = image.dataobj
     with _reading(path):
-        proxy = image.dataobj
         unscaled = (proxy.slope, proxy.inter) == (1.0, 0.0) and np.issubdtype(proxy.dtype, np.integer)
         with np.errstate(over="ignore"):  # beyond float32: reported as infinite by the caller
             voxels = proxy.get_unscaled() if unscaled else np.asarray(proxy, dtype=np.float32)
@@ -58,7 +60,7 @@ def read_nifti_label_names(path: Path) -> dict[int, str]:
         try:
             names = json.loads(extension.get_content())[_LABELS_KEY]
             return {int(value): str(name) for value, name in names.items()}
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             continue  # somebody else's extension
     return {}
 
@@ -102,7 +104,7 @@ def _check_size(path: Path, image: Any) -> None:
 def _reading(path: Path) -> Iterator[None]:
     try:
         yield
-    except (MemoryError, OSError, EOFError, ValueError, zlib.error, HeaderDataError, ImageFileError) as error:
+    except _DAMAGE as error:
         if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
             advice = "check the header"
             raise FileError(path, "an image that fits into memory", "sizes that do not", advice) from error
@@ -121,7 +123,7 @@ def _grid(path: Path, image: Any) -> Grid:
         raise FileError(path, "one 3-D image", f"an image of shape {shape} (x, y, z, ...)", "extract one volume")
     size_xyz = (*shape[:3], 1)[:3]
     header = image.header
-    with _reading(path):
+    with _reading(path), np.errstate(invalid="ignore", over="ignore"):
         unit = header.get_xyzt_units()[0]
         qform = header.get_qform(coded=True)[0]
         candidates = {"sform": header.get_sform(coded=True)[0], "qform": qform, "voxel sizes": _sizes_alone(header)}
@@ -130,7 +132,8 @@ def _grid(path: Path, image: Any) -> Grid:
             continue
         scale = np.diag([_MM_PER_UNIT.get(unit, 1.0)] * 3 + [1.0])
         try:
-            return Grid(size_xyz[::-1], RAS_TO_LPS @ scale @ matrix)
+            with np.errstate(invalid="ignore", over="ignore"):
+                return Grid(size_xyz[::-1], RAS_TO_LPS @ scale @ matrix)
         except DataError:
             _log.warning("%s: the %s is not an invertible matrix; the next description is taken", path, name)
     raise FileError(path, "an invertible matrix or voxel sizes", "none", "repair its header")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,9 @@ def read_points(path: Path, content: dict[str, Any]) -> Landmarks:
     points, scores = content.get("points"), content.get("scores", {})
     if not isinstance(points, dict) or not isinstance(scores, dict):
         raise FileError(path, 'an object under "points"', f"{type(points).__name__}", ADVICE)
-    cut = content.get("cut", ())
+    cut = content.get("cut", [])
+    if not isinstance(cut, list):
+        raise FileError(path, 'a list under "cut"', f"{cut!r}", ADVICE)
     records = (
         Record(repr(name), name, three(path, repr(name), point), scores.get(name))
         for name, point in points.items()
@@ -59,23 +61,16 @@ def read_table(path: Path, grid: Grid | None) -> Landmarks:
 
     Without millimetres, the columns index_i, index_j, index_k are read, which need the grid they count on.
     """
-    reader = csv.DictReader(io.StringIO(read_text(path)))
-    columns = set(reader.fieldnames or ())
-    in_voxels = columns.isdisjoint(_COORDINATES) and columns.issuperset(_INDICES)
-    place = _INDICES if in_voxels else _COORDINATES
-    missing = [name for name in ("name", *place) if name not in columns]
-    if missing:
-        found = f"{', '.join(reader.fieldnames or ()) or 'none'}"
-        raise FileError(path, f"the columns {', '.join(missing)} (LPS millimetres)", found, "add a line with names")
-    records = (
-        Record(f"line {reader.line_num}", row["name"] or "", [row[key] for key in place], row.get("score"))
-        for row in reader
-    )
-    if not in_voxels:
-        return to_landmarks(path, records)
-    if grid is None:
-        raise FrameError(f"{path}: its points are voxel indices; give the image they belong to (--reference)")
-    return to_landmarks(path, records, "grid").mapped(grid.index_to_lps, "LPS")
+    try:
+        reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
+        place = _place(path, reader.fieldnames or ())
+        in_voxels = place == _INDICES
+        if in_voxels and grid is None:
+            raise FrameError(f"{path}: its points are voxel indices; give the image they belong to (--reference)")
+        landmarks = to_landmarks(path, _table_records(reader, place), "grid" if in_voxels else "LPS")
+    except csv.Error as error:
+        raise FileError(path, "a table of points", f"{error} in line {reader.line_num}", ADVICE) from error
+    return landmarks.mapped(grid.index_to_lps, "LPS") if in_voxels and grid is not None else landmarks
 
 
 def write_table(landmarks: Landmarks, path: Path, grid: Grid | None) -> None:
@@ -87,6 +82,22 @@ def write_table(landmarks: Landmarks, path: Path, grid: Grid | None) -> None:
         numbers = [*point, *(grid.lps_to_index(point) if grid else ())]
         writer.writerow([name, *map(float, numbers), "" if np.isnan(score) else float(score)])
     write_text(path, text.getvalue())
+
+
+def _place(path: Path, columns: Sequence[str]) -> tuple[str, str, str]:
+    """Return the columns that hold the coordinates."""
+    in_voxels = set(columns).isdisjoint(_COORDINATES) and set(columns).issuperset(_INDICES)
+    place = _INDICES if in_voxels else _COORDINATES
+    missing = [name for name in ("name", *place) if name not in columns]
+    if missing:
+        found = f"{', '.join(columns) or 'none'}"
+        raise FileError(path, f"the columns {', '.join(missing)} (LPS millimetres)", found, "add a line with names")
+    return place
+
+
+def _table_records(reader: csv.DictReader[str], place: tuple[str, str, str]) -> Iterator[Record]:
+    for row in reader:
+        yield Record(f"line {reader.line_num}", row["name"] or "", [row[key] for key in place], row.get("score"))
 
 
 def _check_frame(path: Path, content: dict[str, Any]) -> None:

@@ -75,11 +75,13 @@ def _records(path: Path, content: Any) -> Iterator[Record]:
     if not isinstance(markups, list) or not all(isinstance(markup, dict) for markup in markups):
         raise FileError(path, 'markups of 3D Slicer (a list under "markups")', "none", "export it from 3D Slicer")
     for markup in markups:
-        system = markup.get("coordinateSystem")
-        if system not in SIGNS:
+        system, points = markup.get("coordinateSystem"), markup.get("controlPoints", [])
+        if not isinstance(system, str) or system not in SIGNS:
             raise FileError(path, 'a coordinateSystem "LPS" or "RAS"', f"{system!r}", "say which of the two it is")
         _check_units(path, markup.get("coordinateUnits", "mm"))
-        for number, point in enumerate(markup.get("controlPoints", []), start=1):
+        if not isinstance(points, list):
+            raise FileError(path, "a list of controlPoints", f"{points!r}", "export it again from 3D Slicer")
+        for number, point in enumerate(points, start=1):
             where = f"control point {number}"
             if not isinstance(point, dict):
                 raise FileError(path, "an object", f"{point!r} as {where}", "export it again from 3D Slicer")

@@ -36,9 +36,10 @@ _DATE = (1980, 1, 1, 0, 0, 0)
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 _DTYPES = frozenset(["|b1", "|i1", "|u1", "<i2", "<u2", "<i4", "<u4", "<i8", "<u8", "<f4", "<f8"])
 _MAX_JSON_BYTES = 16 * 2**20
-_MAX_ARRAY_BYTES = 8 * 2**30
+_MAX_BYTES = 8 * 2**30
 _MAX_ARRAYS = 1000
-_MAX_RATIO = 1100  # deflate reaches 1032 : 1
+# deflate reaches 1032 : 1, the arrays of a model hardly 10 : 1; small files may hold more
+_MAX_RATIO, _ALWAYS_ALLOWED_BYTES = 64, 64 * 2**20
 _HEADER_BYTES = 4096
 
 
@@ -104,6 +105,8 @@ def read_model(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str, N
     """
     path = Path(path)
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for, for ever
+            raise ModelError(f"{path}: expected a regforest model, found something that is no file")
         with zipfile.ZipFile(path) as archive:
             return _read(path, archive, kind)
     except FileNotFoundError as error:
@@ -138,13 +141,14 @@ def _read(path: Path, archive: zipfile.ZipFile, kind: str) -> tuple[dict[str, An
     members = {info.filename: info for info in infos}
     if len(members) != len(infos) or _MEMBER not in members:
         raise ModelError(f"{path}: expected a regforest model, found a zip without (or with two) {_MEMBER}")
-    content = json.loads(_content(path, archive, members[_MEMBER], _MAX_JSON_BYTES))
+    _check_sizes(path, infos)
+    content = json.loads(_content(path, archive, members[_MEMBER], _MAX_JSON_BYTES), parse_constant=_refuse)
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
         raise ModelError(f"{path}: expected a regforest model, found another format")
-    if content.get("version") != _VERSION:
-        raise ModelError(
-            f"{path}: expected model version {_VERSION}, found {content.get('version')!r}; update regforest"
-        )
+    version = content.get("version")
+    if version != _VERSION:
+        advice = "update regforest" if isinstance(version, int) and version > _VERSION else "train it again"
+        raise ModelError(f"{path}: expected model version {_VERSION}, found {version!r}; {advice}")
     if content.get("kind") != kind:
         raise ModelError(f"{path}: expected a model of kind {kind!r}, found {content.get('kind')!r}")
     settings, described = content.get("settings"), content.get("arrays")
@@ -168,7 +172,7 @@ def _read_array(
     if dtype not in _DTYPES or not whole or len(shape) > 8 or not _NAME.fullmatch(name):
         raise ModelError(f"{path}: array {name!r} of type {dtype!r} and shape {shape!r} is not allowed")
     size = math.prod(shape) * np.dtype(dtype).itemsize
-    if size > _MAX_ARRAY_BYTES or not size < info.file_size <= size + _HEADER_BYTES:
+    if not size < info.file_size <= size + _HEADER_BYTES:
         raise ModelError(f"{path}: array {name!r} should hold {size} bytes, its member declares {info.file_size}")
     stream = io.BytesIO(_content(path, archive, info, size + _HEADER_BYTES))
     if np.lib.format.read_magic(stream) != (1, 0):
@@ -181,9 +185,23 @@ def _read_array(
     return np.frombuffer(data, dtype).reshape(shape).copy()
 
 
+def _check_sizes(path: Path, infos: list[zipfile.ZipInfo]) -> None:
+    """Refuse what would unpack to far more than the file holds, before anything is unpacked."""
+    declared, present = sum(info.file_size for info in infos), path.stat().st_size
+    allowed = min(_MAX_BYTES, _ALWAYS_ALLOWED_BYTES + _MAX_RATIO * present)
+    if declared > allowed:
+        raise ModelError(f"{path}: its members declare {declared} bytes, more than the {allowed} that it may hold")
+    if any(info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for info in infos):
+        raise ModelError(f"{path}: expected members that are stored or deflated, found another compression")
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} among the settings")
+
+
 def _content(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, limit: int) -> bytes:
     """Read one member, refusing before and while unpacking what is larger than it may be."""
-    if info.file_size > limit or info.file_size > _MAX_RATIO * max(info.compress_size, 1):
+    if info.file_size > limit:
         raise ModelError(f"{path}: member {info.filename!r} declares {info.file_size} bytes, more than it may hold")
     with archive.open(info) as stream:
         data = stream.read(info.file_size + 1)

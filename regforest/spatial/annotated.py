@@ -11,7 +11,18 @@ from regforest.errors import DataError
 from regforest.spatial.landmarks import Landmarks
 from regforest.spatial.volume import Volume
 
-__all__ = ["AnnotatedScan"]
+__all__ = ["AnnotatedScan", "is_file_name"]
+
+
+def is_file_name(name: str) -> bool:
+    """Whether a name leads to a file or folder of a folder, and nowhere else.
+
+    Examples
+    --------
+    >>> is_file_name("case 7"), is_file_name("../case 7"), is_file_name("")
+    (True, False, False)
+    """
+    return name not in ("", ".", "..") and not {"/", "\\", "\0"} & set(name)
 
 
 @dataclass(frozen=True)
@@ -21,7 +32,8 @@ class AnnotatedScan:
     Attributes
     ----------
     name, patient : str
-        Scans of one patient never stand on both sides of a split.
+        The name is one that a file can have: results are written under it. Scans of one patient never stand on both
+        sides of a split.
     channels : mapping of str to Volume
         Aligned images on one grid; a scan with a single image calls it ``"image"``.
     landmarks : Landmarks
@@ -36,7 +48,7 @@ class AnnotatedScan:
     Raises
     ------
     DataError
-        If there is no channel, or channels or labels differ in shape.
+        If the name is that of another folder, there is no channel, or channels or labels differ in shape.
     """
 
     name: str
@@ -48,6 +60,8 @@ class AnnotatedScan:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if not is_file_name(self.name):
+            raise DataError(f"scan {self.name!r}: expected a name that a file can have, without folders")
         if not self.channels:
             raise DataError(f"{self.name}: a scan needs at least one channel")
         shapes = {name: volume.grid.shape_zyx for name, volume in self.channels.items()}

@@ -14,12 +14,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regforest.errors import DataError, ModelError
+from regforest.io.expected_arrays import Expected, check_arrays
 from regforest.spatial import PAPER_LEVELS
 
 __all__ = ["Appearance"]
 
 FloatArray = NDArray[np.float64]
 
+_LARGE = 1e12  # far beyond any scale of features, far below where sums overflow
+_ARRAYS = {
+    "centre": Expected("f8", ("features",), -_LARGE, _LARGE),
+    "basis": Expected("f8", ("features", "kept"), -_LARGE, _LARGE),
+    "examples": Expected("f8", ("levels",), 0, _LARGE),
+    "level_means": Expected("f8", ("levels", "kept"), -_LARGE, _LARGE),
+    "level_whiten": Expected("f8", ("kept", "kept"), -_LARGE, _LARGE),
+    "other_mean": Expected("f8", ("kept",), -_LARGE, _LARGE),
+    "other_whiten": Expected("f8", ("kept", "kept"), -_LARGE, _LARGE),
+}
 _NEIGHBOUR_LEVELS = 1.5  # standard deviation, in levels, over which means are borrowed
 _BORROWED = 40.0  # examples that the neighbours' mean counts for
 _RIDGE = 0.1  # share of the mean variance that is added to each
@@ -102,16 +113,12 @@ class Appearance:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Appearance:
-        """Rebuild from `to_arrays`; a missing array or shapes that do not fit raise `ModelError`."""
-        try:
-            found = cls(**{field.name: np.asarray(arrays[field.name], np.float64) for field in fields(cls)})
-            (count, kept), levels = found.basis.shape, len(PAPER_LEVELS)
-        except (KeyError, TypeError, ValueError) as error:
-            raise ModelError(f"an appearance model cannot be read: {error}") from error
-        wanted = [(count,), (count, kept), (levels,), (levels, kept), (kept, kept), (kept,), (kept, kept)]
-        shapes = [array.shape for array in found.to_arrays().values()]
-        if shapes != wanted:
-            raise ModelError(f"an appearance model needs arrays of shapes {wanted}, found {shapes}")
+        """Rebuild from `to_arrays`; a missing array, or shapes and values that do not fit, raise `ModelError`."""
+        check_arrays(arrays, _ARRAYS, {"levels": len(PAPER_LEVELS)})
+        found = cls(**{name: arrays[name] for name in _ARRAYS})
+        diagonals = np.concatenate([np.diagonal(found.level_whiten), np.diagonal(found.other_whiten)])
+        if (diagonals <= 0).any():
+            raise ModelError("an appearance model needs positive scales, found others")
         return found
 
 

@@ -24,6 +24,7 @@ from regforest.vertebrae.appearance import Appearance
 from regforest.vertebrae.baseline_sampling import draw_places, draw_voters
 from regforest.vertebrae.baseline_settings import BaselineSettings
 from regforest.vertebrae.chain_prior import ChainPrior, default_chain_prior, fit_chain_prior
+from regforest.vertebrae.model_parts import check_reach, stored_settings
 from regforest.vertebrae.regression_votes import cast_votes, completed_spine, grow_vote_forest, with_leaf_votes
 from regforest.vertebrae.sampling import spine_in_view, working_image
 from regforest.vertebrae.vote_chain import Reading, neighbourhood, read_chain, spine_tube, strongest_places
@@ -35,6 +36,7 @@ MODEL_KIND = "vertebrae-2012"
 _TISSUE_HU = (-300, 500)  # beyond, lung and metal would outweigh what tells vertebrae apart
 # levels that name themselves: the ends of the spine, or both sides of a border between regions
 _SELF_NAMING = ({"C1"}, {"C2"}, {"S1"}, {"S2"}, {"C7", "T1"}, {"T12", "L1"})
+_MAX_VOTE = 1e4
 _PARTS: dict[str, Any] = {
     "forest": Forest, "boxes": BoxFeatures, "near_boxes": BoxFeatures, "appearance": Appearance
 }  # fmt: skip
@@ -151,17 +153,23 @@ class Baseline2012:
     def load(cls, path: str | Path) -> Baseline2012:
         """Read a model written by `save`; raises `ModelError` if the file is damaged or of another kind."""
         settings, arrays = read_model(path, MODEL_KIND)
+        own, seed, prior = stored_settings(path, settings, BaselineSettings.from_dict)
+        baseline = cls(own, seed)
+        baseline.prior = prior
         try:
-            baseline = cls(BaselineSettings.from_dict(settings["settings"]), settings["seed"])
-            baseline.prior = ChainPrior.from_dict(settings["prior"])
-        except (AttributeError, KeyError, TypeError, ValueError, DataError) as error:
-            raise ModelError(f"{path}: the settings are damaged or of another version: {error!r}") from error
-        for name, kind in _PARTS.items():
-            setattr(baseline, name, kind.from_arrays(part_of(arrays, name)))
+            for name, kind in _PARTS.items():
+                setattr(baseline, name, kind.from_arrays(part_of(arrays, name)))
+            for boxes in (baseline.boxes, baseline.near_boxes):
+                check_reach(boxes, own.spacing_mm)
+        except ModelError as error:
+            raise ModelError(f"{path}: {error}") from error
         found = baseline.forest.n_features, baseline.forest.n_outputs, len(baseline.appearance.centre)
         wanted = len(baseline.boxes), 4 * len(PAPER_LEVELS), len(baseline.near_boxes)
         if found != wanted:
             raise ModelError(f"{path}: expected {wanted} features, outputs and appearance features, found {found}")
+        values = baseline.forest.values
+        if not (values[:, : len(PAPER_LEVELS)] > 0).all() or np.abs(values).max() > _MAX_VOTE:
+            raise ModelError(f"{path}: expected votes of positive weight and up to {_MAX_VOTE:g} mm, found others")
         return baseline
 
     def _tissue(self, volume: Volume) -> Volume:

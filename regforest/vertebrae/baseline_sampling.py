@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from regforest._limits import check_limits
 from regforest.spatial import PAPER_LEVELS, Grid, Landmarks
 from regforest.vertebrae.dense_labels import unlabelled_bodies
 from regforest.vertebrae.sampling import UNLABELLED_RADIUS_MM, draw_anywhere, draw_near_spine, nearest_voxels
@@ -17,6 +18,12 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 _JITTER_MM = 1.5  # bodies are annotated no better, and candidates lie on a grid
+
+
+_LIMITS = {
+    "anywhere": (0, 10**6), "near_spine": (0, 10**6), "near_spine_mm": (1, 1000), "per_body": (1, 10**6),
+    "beside_bodies": (1, 10**6), "clear_mm": (0, 1000),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,9 @@ class BaselineSampling:
     per_body: int = 8
     beside_bodies: int = 300
     clear_mm: float = 7.0
+
+    def __post_init__(self) -> None:
+        check_limits(self, _LIMITS)
 
 
 @dataclass(frozen=True)

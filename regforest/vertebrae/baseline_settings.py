@@ -6,16 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from regforest._limits import check_limits
 from regforest.vertebrae.baseline_sampling import BaselineSampling
 from regforest.vertebrae.vote_chain import ChainSettings
 
 __all__ = ["BaselineSettings"]
 
-_COUNTS = (
-    "features", "trees", "max_depth", "min_samples_leaf", "features_per_node", "stride", "votes", "near_features",
-    "components", "passes",
-)  # fmt: skip
-_LENGTHS = ("spacing_mm", "max_offset_mm", "near_offset_mm")
+_LIMITS = {
+    "spacing_mm": (0.5, 20), "features": (1, 100_000), "max_offset_mm": (1, 500), "box_size_mm": (0.5, 200),
+    "trees": (1, 10_000), "max_depth": (1, 1000), "min_samples_leaf": (1, 10**6), "features_per_node": (1, 100_000),
+    "sharpness": (0, 10), "stride": (1, 100), "votes": (1, 10**6), "near_features": (1, 100_000),
+    "near_offset_mm": (1, 500), "near_box_size_mm": (0.5, 200), "components": (1, 10_000), "passes": (1, 100),
+    "min_probability": (0, 1),
+}  # fmt: skip
 _RANGES = ("box_size_mm", "near_box_size_mm")
 
 
@@ -74,11 +77,11 @@ class BaselineSettings:
     chain: ChainSettings = field(default_factory=ChainSettings)
 
     def __post_init__(self) -> None:
-        wrong = [name for name in _COUNTS if getattr(self, name) < 1]
-        wrong += [name for name in _LENGTHS if not getattr(self, name) > 0]
-        wrong += [name for name in _RANGES if not 0 < getattr(self, name)[0] <= getattr(self, name)[1]]
-        if wrong:
-            raise ValueError(f"{wrong[0]} must be positive, got {getattr(self, wrong[0])!r}")
+        check_limits(self, _LIMITS)
+        for name in _RANGES:
+            low, high = getattr(self, name)
+            if low > high:
+                raise ValueError(f"{name} must be smallest and largest, got {(low, high)!r}")
 
     @classmethod
     def quick(cls) -> BaselineSettings:

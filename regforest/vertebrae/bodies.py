@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from regforest._limits import check_limits
 from regforest.forest import predict_points
 from regforest.spatial import Grid, Volume
 from regforest.vertebrae.box_forest import BoxForest
@@ -31,6 +32,13 @@ BODY = 0
 _RADII_MM = np.array([body_radius_mm(name) for name in CLASSES[:BACKGROUND]])
 _CUBE_ZYX = np.stack(np.meshgrid(*[np.arange(-2, 3)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
 _CUBE_SIGMA_VOX = 1.2
+_LIMITS = {
+    "trees": (0, 10_000), "max_depth": (1, 1000), "min_samples_leaf": (1, 10**6), "features": (1, 100_000),
+    "features_per_node": (1, 100_000), "max_offset_mm": (1, 500), "box_size_mm": (0.5, 200),
+    "background_per_vertebra": (0, 10**6), "modes": (1, 10_000), "first_sigma_mm": (0.1, 100),
+    "kernel_share": (0.01, 5), "minimum_probability": (0, 1), "merge_share": (0, 10),
+    "mass_at_even_odds": (1e-6, 1), "mass_steepness": (0, 100),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -76,6 +84,11 @@ class BodySettings:
     merge_share: float = 0.8
     mass_at_even_odds: float = 0.12
     mass_steepness: float = 4.0
+
+    def __post_init__(self) -> None:
+        check_limits(self, _LIMITS)
+        if self.box_size_mm[0] > self.box_size_mm[1]:
+            raise ValueError(f"box_size_mm must be smallest and largest, got {self.box_size_mm!r}")
 
 
 def body_labels(labels: NDArray[np.float32]) -> NDArray[np.float32]:

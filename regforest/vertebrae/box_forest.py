@@ -15,6 +15,8 @@ from regforest.io.models import part_of
 
 __all__ = ["BoxForest"]
 
+_SUM_TOLERANCE = 1e-3  # of single precision over some classes
+
 
 @dataclass(frozen=True, eq=False)
 class BoxForest:
@@ -59,4 +61,7 @@ class BoxForest:
         pair = cls(forest, BoxFeatures.from_arrays(part_of(arrays, f"{name}_boxes")))
         if pair.forest.n_outputs != n_outputs:
             raise ModelError(f"expected a forest of {n_outputs} classes, found one of {pair.forest.n_outputs}")
+        probability = forest.values
+        if (probability < 0).any() or np.abs(probability.sum(axis=1) - 1).max() > _SUM_TOLERANCE:
+            raise ModelError("expected leaves with probabilities that sum to 1, found others")
         return pair

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from regforest._limits import check_limits
 from regforest.spatial import LEVELS, Grid
 from regforest.vertebrae.dense_labels import BACKGROUND, CLASSES, body_radius_mm, class_of_level
 from regforest.vertebrae.mean_shift import find_modes, kernel_mean, shift_to_modes, strongest_apart
@@ -14,6 +15,12 @@ from regforest.vertebrae.mean_shift import find_modes, kernel_mean, shift_to_mod
 __all__ = ["CandidateSettings", "Candidates", "find_candidates", "scored_candidates"]
 
 FloatArray = NDArray[np.float64]
+
+
+_LIMITS = {
+    "kernel_share": (0.01, 5), "modes_per_class": (1, 1000), "minimum_probability": (0, 1), "merge_share": (0, 10),
+    "mass_at_even_odds": (1e-6, 1), "mass_steepness": (0, 100),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,9 @@ class CandidateSettings:
     merge_share: float = 0.6
     mass_at_even_odds: float = 0.1
     mass_steepness: float = 4.0
+
+    def __post_init__(self) -> None:
+        check_limits(self, _LIMITS)
 
 
 @dataclass(frozen=True)

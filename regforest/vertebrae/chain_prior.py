@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from regforest._limits import check_limits
 from regforest.errors import DataError
 from regforest.spatial import LEVELS, PAPER_LEVELS
 
@@ -35,6 +36,15 @@ RARE_ARCS: tuple[tuple[str, str], ...] = (("T11", "L1"), ("T12", "T13"), ("L5", 
 ARCS: tuple[tuple[str, str], ...] = (*itertools.pairwise(PAPER_LEVELS), *STAND_INS)
 """Steps from a level to the next one below it that spines have: the usual 25, then those of T13, L6 and no T12."""
 
+_SHAPES: dict[str, tuple[int | None, ...]] = {
+    "step_mean_mm": (len(ARCS), 3), "step_covariance_mm2": (len(ARCS), 3, 3), "step_correlation": (None, 3),
+    "start_log": (len(LEVELS),), "end_log": (len(LEVELS),),
+}  # fmt: skip
+_MAX_VALUE = 1e6
+_LIMITS = {
+    "miss_probability": (1e-12, 1), "false_per_mm3": (1e-15, 1), "double_probability": (1e-12, 1),
+    "freedom": (0.1, 1e9), "step_weight": (0, 100), "score_weight": (0, 100),
+}  # fmt: skip
 _SHRINKAGE = 10.0  # examples that the default statistics of a step count for
 _OUTLIER_MM = 20.0  # a step this far from the median is an error of annotation, as in the tables shipped
 
@@ -81,6 +91,21 @@ class ChainPrior:
     step_weight: float = 0.25
     score_weight: float = 1.0
 
+    def __post_init__(self) -> None:
+        check_limits(self, _LIMITS)
+        for name, shape in _SHAPES.items():
+            array = getattr(self, name)
+            if array.ndim != len(shape) or any(n not in (None, m) for n, m in zip(shape, array.shape, strict=True)):
+                raise DataError(f"not a chain prior: {name} should have shape {shape}, found {array.shape}")
+            if not (np.abs(array) <= _MAX_VALUE).all():  # False for NaN
+                raise DataError(f"not a chain prior: {name} should hold numbers up to {_MAX_VALUE:g}")
+        if not len(self.step_correlation) or np.abs(self.step_correlation).max() > 1:
+            raise DataError("not a chain prior: step_correlation should lie within -1 and 1")
+        rare = {f"{upper}>{lower}" for upper, lower in RARE_ARCS}
+        shares = self.rare_probability.values()
+        if set(self.rare_probability) != rare or not all(type(n) is not bool and 0 <= n <= 1 for n in shares):
+            raise DataError(f"not a chain prior: rare_probability should give shares of {sorted(rare)}")
+
     def to_dict(self) -> dict[str, Any]:
         """Return the prior as JSON types."""
         values = vars(self).copy()
@@ -89,7 +114,7 @@ class ChainPrior:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ChainPrior:
-        """Make a prior of `to_dict`'s result; `DataError` if something is missing or of another shape.
+        """Make a prior of `to_dict`'s result; `DataError` if something is missing or makes no sense.
 
         Examples
         --------
@@ -97,23 +122,11 @@ class ChainPrior:
         >>> ChainPrior.from_dict(prior.to_dict()).to_dict() == prior.to_dict()
         True
         """
-        shapes = {
-            "step_mean_mm": (len(ARCS), 3),
-            "step_covariance_mm2": (len(ARCS), 3, 3),
-            "step_correlation": (None, 3),
-            "start_log": (len(LEVELS),),
-            "end_log": (len(LEVELS),),
-        }
         try:
-            arrays = {name: np.asarray(values[name], dtype=np.float64) for name in shapes}
-            prior = cls(**{**values, **arrays})
-        except (KeyError, TypeError, ValueError) as error:
+            arrays = {name: np.asarray(values[name], dtype=np.float64) for name in _SHAPES}
+            return cls(**{**values, **arrays})
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise DataError(f"not a chain prior: {error}") from error
-        for name, shape in shapes.items():
-            found = arrays[name].shape
-            if len(found) != len(shape) or any(n not in (None, m) for n, m in zip(shape, found, strict=True)):
-                raise DataError(f"not a chain prior: {name} should have shape {shape}, found {found}")
-        return prior
 
 
 @lru_cache(maxsize=1)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from regforest._threads import Progress
-from regforest.errors import DataError, ModelError
+from regforest.errors import ModelError
 from regforest.forest import predict_coarse_to_fine
 from regforest.io.models import join_parts, read_model, write_model
 from regforest.spatial import AnnotatedScan, Landmarks, Localization, Volume, hounsfield_doubt, level
@@ -20,6 +20,7 @@ from regforest.vertebrae.candidates import Candidates, find_candidates
 from regforest.vertebrae.chain_prior import ChainPrior, fit_chain_prior
 from regforest.vertebrae.dense_labels import BACKGROUND, CLASSES
 from regforest.vertebrae.identification import Identification, identify
+from regforest.vertebrae.model_parts import check_reach, stored_settings
 from regforest.vertebrae.sampling import working_image
 from regforest.vertebrae.settings import VertebraSettings
 from regforest.vertebrae.training import TrainingSet
@@ -146,14 +147,15 @@ class VertebraLocalizer:
     def load(cls, path: str | Path) -> VertebraLocalizer:
         """Read a model written by `save`; raises `ModelError` if the file is damaged or of another kind."""
         settings, arrays = read_model(path, MODEL_KIND)
-        try:
-            localizer = cls(VertebraSettings.from_dict(settings["settings"]), settings["seed"])
-            localizer.prior = ChainPrior.from_dict(settings["prior"])
-        except (AttributeError, KeyError, TypeError, ValueError, DataError) as error:
-            raise ModelError(f"{path}: the settings are damaged or of another version: {error!r}") from error
+        own, seed, prior = stored_settings(path, settings, VertebraSettings.from_dict)
+        localizer = cls(own, seed)
+        localizer.prior = prior
         try:
             localizer.levels = BoxForest.from_parts(arrays, "level", len(CLASSES))
-            localizer.bodies = BoxForest.from_parts(arrays, "body", 2) if localizer.settings.bodies.trees else None
+            localizer.bodies = BoxForest.from_parts(arrays, "body", 2) if own.bodies.trees else None
+            for forest in (localizer.levels, localizer.bodies):
+                if forest is not None:
+                    check_reach(forest.boxes, own.spacing_mm)
         except ModelError as error:
             raise ModelError(f"{path}: {error}") from error
         return localizer

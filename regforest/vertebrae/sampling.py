@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from regforest._limits import check_limits
 from regforest.errors import DataError
 from regforest.spatial import AnnotatedScan, Grid, Landmarks, Volume
 from regforest.vertebrae.dense_labels import (
@@ -34,6 +35,12 @@ _HU_RANGE = (-1024, 3071)
 UNLABELLED_RADIUS_MM = 14.0
 
 
+_LIMITS = {
+    "per_vertebra": (1, 10**6), "background_per_vertebra": (0, 10**6), "radius_factor": (0.01, 10),
+    "near_spine_mm": (1, 1000), "claim_share": (0.01, 10),
+}  # fmt: skip
+
+
 @dataclass(frozen=True)
 class SamplingSettings:
     """How training voxels are drawn; every annotated vertebra gets the same number.
@@ -57,6 +64,9 @@ class SamplingSettings:
     radius_factor: float = 1.2
     near_spine_mm: float = 45.0
     claim_share: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_limits(self, _LIMITS)
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from regforest._limits import check_limits
 from regforest.vertebrae.bodies import BodySettings
 from regforest.vertebrae.candidates import CandidateSettings
 from regforest.vertebrae.sampling import SamplingSettings
 
 __all__ = ["VertebraSettings"]
+
+_LIMITS = {
+    "spacing_mm": (0.5, 20), "features": (0, 100_000), "max_offset_mm": (1, 500), "box_size_mm": (0.5, 200),
+    "trees": (1, 10_000), "max_depth": (1, 1000), "min_samples_leaf": (1, 10**6), "features_per_node": (1, 100_000),
+    "false_per_mm3": (1e-12, 1), "min_probability": (0, 1),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -59,14 +66,9 @@ class VertebraSettings:
     candidates: CandidateSettings = field(default_factory=CandidateSettings)
 
     def __post_init__(self) -> None:
-        counts = ("trees", "max_depth", "min_samples_leaf", "features_per_node")
-        wrong = [name for name in counts if getattr(self, name) < 1]
-        wrong += ["features"] if self.features < 0 else []
-        wrong += [name for name in ("spacing_mm", "max_offset_mm", "false_per_mm3") if not getattr(self, name) > 0]
-        if not 0 < self.box_size_mm[0] <= self.box_size_mm[1]:
-            wrong.append("box_size_mm")
-        if wrong:
-            raise ValueError(f"{wrong[0]} must be positive, got {getattr(self, wrong[0])!r}")
+        check_limits(self, _LIMITS)
+        if self.box_size_mm[0] > self.box_size_mm[1]:
+            raise ValueError(f"box_size_mm must be smallest and largest, got {self.box_size_mm!r}")
 
     @classmethod
     def quick(cls) -> VertebraSettings:

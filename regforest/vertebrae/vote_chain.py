@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.special import log_ndtr
 
+from regforest._limits import check_limits
 from regforest.spatial import PAPER_LEVELS, Grid, Landmarks
 from regforest.vertebrae.chain_prior import ChainPrior
 from regforest.vertebrae.hidden_markov import best_path, path_weight, state_probabilities
@@ -25,6 +26,12 @@ IntArray = NDArray[np.int64]
 
 _FLOOR = 1e-3  # share of the votes that any state has
 _OVERLOOKED = 1e-4  # probability that a chain ends though the next vertebra is in view
+
+
+_LIMITS = {
+    "kernel_mm": (0.1, 500), "tube_mm": (1, 200), "candidates": (1, 10_000), "vote_weight": (0, 100),
+    "appearance_weight": (0, 100), "shape_weight": (0, 100), "surest_look": (0, 1000),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,9 @@ class ChainSettings:
     appearance_weight: float = 0.3
     shape_weight: float = 0.5
     surest_look: float = 15.0
+
+    def __post_init__(self) -> None:
+        check_limits(self, _LIMITS)
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,8 @@ from regforest.discs.displacement import (
 from regforest.discs.settings import JointSettings
 from tests.reference import joint_estimate_dense
 
+pytestmark = pytest.mark.without_jit
+
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 10_000), st.integers(2, 25), st.integers(1, 3))

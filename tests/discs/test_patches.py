@@ -10,6 +10,8 @@ from regforest.discs.settings import PatchSettings
 from regforest.discs.views import View
 from regforest.spatial import Grid
 
+pytestmark = pytest.mark.without_jit
+
 
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 10_000), st.integers(2, 5), st.sampled_from([(6.0,), (4.0, 12.0), (3.0, 20.0)]))

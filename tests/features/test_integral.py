@@ -10,6 +10,8 @@ from regforest.errors import DataError
 from regforest.features import IntegralVolume, Quantisation, quantise
 from tests.reference import summed_table
 
+pytestmark = pytest.mark.without_jit
+
 images = arrays(np.int16, st.tuples(*[st.integers(1, 6)] * 3))
 paddings = st.tuples(*[st.integers(0, 4)] * 3)
 

@@ -55,6 +55,9 @@ def test_a_prediction_is_the_mean_of_the_leaves_and_equality_goes_left():
         ("feature", [1, -1, -1]),
         ("threshold", [np.nan, 0, 0, 0]),
         ("threshold", [np.inf, 0, 0, 0]),
+        ("left", [1, 7, -1, -1]),  # of a leaf: found by fuzzing
+        ("right", [2, -1, -1, 3]),
+        ("leaf", [0, 0, 1, 2]),
         ("left", [0, -1, -1, -1]),  # a cycle
         ("left", [-1, -1, -1, -1]),
         ("left", [3, -1, -1, -1]),  # into the next tree
@@ -166,3 +169,23 @@ def test_thresholds_are_rounded_down_to_float32(number):
     below = round_down(np.array([number]))[0]
     assert np.float64(below) <= number
     assert np.float64(np.nextafter(below, np.float32(np.inf))) > number
+
+
+def test_branches_that_meet_again_are_refused_at_once():
+    # each node has the next one for both its children: a forest of 60 nodes with 2^59 ways through it
+    nodes = 60
+    following = np.append(np.arange(1, nodes), -1).astype(np.int32)
+    chain = {
+        "roots": np.array([0], np.int32), "feature": np.where(following > 0, 0, -1).astype(np.int32),
+        "threshold": np.zeros(nodes, np.float32), "left": following, "right": following,
+        "leaf": np.where(following > 0, -1, 0).astype(np.int32), "values": np.ones((1, 1), np.float32),
+        "n_features": np.array(1),
+    }  # fmt: skip
+    with pytest.raises(ModelError, match="child of exactly one"):
+        Forest.from_arrays(chain)
+
+
+@pytest.mark.parametrize("count", [np.array(2.0), np.array([2]), np.array(0), np.array(True), "2", None])
+def test_a_number_of_features_that_is_none_is_refused(count):
+    with pytest.raises(ModelError, match="number of features"):
+        Forest.from_arrays(two_stumps() | {"n_features": count})

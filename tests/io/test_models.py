@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from regforest.errors import FileError, ModelError
 from regforest.features import BoxFeatures
 from regforest.forest import Forest, ForestClassifier
-from regforest.io.models import read_model, write_model
+from regforest.io.models import part_of, read_model, write_model
 
 SETTINGS = {"spacing_mm": 2.0, "levels": ["C1", "T12"], "nested": {"on": True, "off": None}, "text": "ä"}
 TYPES = st.sampled_from(
@@ -131,8 +132,9 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path):
 def test_another_kind_and_a_newer_version_are_told_apart(model):
     with pytest.raises(ModelError, match=r"some\.rfm.*'vertebrae'.*'test'"):
         read_model(model, "vertebrae")
-    with pytest.raises(ModelError, match="version 1, found 2; update"):
-        read_model(tampered(model, lambda content: content | {"version": 2}), "test")
+    for version, advice in ((2, "update regforest"), (0, "train it again"), ("1", "train it again")):
+        with pytest.raises(ModelError, match=f"version 1, found {version!r}; {advice}"):
+            read_model(tampered(model, lambda content, v=version: content | {"version": v}), "test")
 
 
 def members_of(path):
@@ -223,8 +225,46 @@ def test_a_hostile_array_is_refused_and_nothing_is_executed(model, hostile, tmp_
 def test_a_member_that_unpacks_to_far_more_than_declared_is_refused(model):
     members = members_of(model)
     members["arrays/whole.npy"] = b"\0" * 200_000_000
-    with pytest.raises(ModelError, match=r"some\.rfm.*declares"):
+    with pytest.raises(ModelError, match=r"some\.rfm.*declare"):
         read_model(rezipped(model, members), "test")
+
+
+def test_no_member_is_unpacked_where_all_together_are_too_large(model, monkeypatch):
+    members = members_of(model)
+    rezipped(model, members | {f"arrays/zeros{i}.npy": b"\0" * 30_000_000 for i in range(3)})
+    monkeypatch.setattr(zipfile.ZipFile, "open", lambda *_: pytest.fail("a member was unpacked"))
+    with pytest.raises(ModelError, match=r"some\.rfm.*declare 9\d+ bytes"):
+        read_model(model, "test")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_compression_that_takes_more_memory_than_it_says_is_refused(model, method):
+    members = members_of(model)
+    with zipfile.ZipFile(model, "w", method) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    with pytest.raises(ModelError, match=r"some\.rfm.*stored or deflated"):
+        read_model(model, "test")
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.rfm")
+    with pytest.raises(ModelError, match=r"pipe\.rfm.*no file"):
+        read_model(tmp_path / "pipe.rfm", "test")
+
+
+@pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity"])
+def test_settings_that_are_not_finite_are_refused(model, constant):
+    members = members_of(model)
+    members["model.json"] = members["model.json"].replace(b'"spacing_mm": 2.0', f'"spacing_mm": {constant}'.encode())
+    with pytest.raises(ModelError, match=rf"some\.rfm.*{constant}"):
+        read_model(rezipped(model, members), "test")
+
+
+def test_a_model_of_version_1_still_loads():
+    settings, found = read_model(Path(__file__).parent / "data" / "version1.rfm", "test")
+    assert settings == {"note": "made by hand", "spacing_mm": 3.0}
+    assert Forest.from_arrays(part_of(found, "forest")).predict([[0.25], [0.75]]).tolist() == [[1, 0], [0.5, 0.5]]
 
 
 def test_a_bomb_in_the_description_is_refused(model):

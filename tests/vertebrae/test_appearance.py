@@ -63,7 +63,7 @@ def test_both_kinds_of_examples_are_needed():
 def test_arrays_that_do_not_fit_are_refused():
     arrays = Appearance.fit(*examples(), components=3).to_arrays()
     assert Appearance.from_arrays(arrays).to_arrays().keys() == arrays.keys()
-    with pytest.raises(ModelError, match="shapes"):
+    with pytest.raises(ModelError, match=r"level_means: .* shape"):
         Appearance.from_arrays(arrays | {"level_means": arrays["level_means"][:5]})
-    with pytest.raises(ModelError, match="cannot be read"):
+    with pytest.raises(ModelError, match="array basis: expected f8, found NoneType"):
         Appearance.from_arrays({k: v for k, v in arrays.items() if k != "basis"})

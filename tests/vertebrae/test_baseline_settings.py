@@ -20,7 +20,7 @@ from regforest.vertebrae import BaselineSettings
 )
 def test_settings_that_nothing_can_be_learned_with_are_refused_at_once(wrong):
     (name,) = wrong
-    with pytest.raises(ValueError, match=f"{name} must be positive"):
+    with pytest.raises(ValueError, match=f"{name} must be"):
         BaselineSettings(**wrong)
 
 

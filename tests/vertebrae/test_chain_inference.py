@@ -12,6 +12,8 @@ from regforest.vertebrae.chain_prior import ARCS, default_chain_prior
 from regforest.vertebrae.chain_tables import build_tables
 from tests.reference import chain_paths
 
+pytestmark = pytest.mark.without_jit
+
 
 def small_problem(seed, levels, extra=0, drop=None):
     """A chain over some levels with noise, false candidates among it, and random log-weights."""

@@ -7,6 +7,8 @@ from regforest.vertebrae.mean_shift import find_modes, kernel_mean, shift_to_mod
 from tests import reference
 from tests.reference import mean_shift_mode
 
+pytestmark = pytest.mark.without_jit
+
 
 def blob(shape, centre, sigma, height=1.0):
     z, y, x = np.indices(shape)

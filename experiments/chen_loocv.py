@@ -6,6 +6,7 @@ phantoms are used (8 patients, 2 stages each).
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -61,7 +62,7 @@ def fit(settings: DiscSettings, seed: int, scans: Iterable[Prepared], n_jobs: in
     return Fitted(localizer, mean_shapes(scan.shapes for scan in training))
 
 
-def apply(model: Fitted, scan: AnnotatedScan) -> Outcome:
+def apply(model: Fitted, scan: AnnotatedScan, max_memory_mb: float | None) -> Outcome:
     """Locate the structures of one scan and, where masks were learned, segment them."""
     localization, segmentation = model.localizer.apply(scan.channels)
     names = model.localizer.label_names
@@ -105,4 +106,5 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    # under its own name, so that the workers of a cluster find what this module defines
+    raise SystemExit(importlib.import_module("experiments.chen_loocv").main())

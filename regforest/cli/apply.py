@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from regforest.cli._batch import Failures, each, folder_to_write, say, with_progress
 from regforest.cli._inputs import Input, cases_of, images_of
-from regforest.cli._parser import add_command, add_jobs, add_out
+from regforest.cli._parser import add_command, add_jobs, add_max_memory, add_out
+from regforest.cli._results import ResultFolder
 from regforest.errors import DataError, UsageError
 
 if TYPE_CHECKING:
+    from regforest._memory import MemoryNeed
     from regforest.spatial import Localization, Volume
 
 _LABEL_EXAMPLE = """\
@@ -23,6 +25,7 @@ _DISCS_EXAMPLE = """\
   regforest discs lumbar.nii.gz -o discs --model mr.rfm --segment
   regforest discs patient7/image_*.nii.gz -o discs --model dixon.rfm --jobs 2
   regforest discs lumbar.nii.gz -o discs --model mr.rfm --anchor L4/L5=4.5,-20,-312"""
+_VOXEL_BYTES = 4  # at most, of an image as it is read
 _TRAINING = {
     "label": "regforest phantom ct -n 40 --seed 0 -o DIR, then regforest train vertebrae --data DIR -o MODEL.rfm",
     "discs": "regforest phantom mr -n 8 --seed 0 -o DIR, then regforest train discs --data DIR -o MODEL.rfm",
@@ -61,37 +64,94 @@ def _add_options(parser: argparse.ArgumentParser, level: str) -> None:
         help="a level that you know, and a point on it in LPS mm (one image only)",
     )  # fmt: skip
     add_jobs(parser)
+    add_max_memory(parser)
 
 
 def _run(arguments: argparse.Namespace, inputs: Sequence[Input]) -> int:
     anchor = _checked_anchors(arguments.anchor, len(inputs))
-    out = folder_to_write(arguments.out)
-    segment = arguments.segment
-    todo = _to_do(inputs, out, arguments.resume, segment)
+    suffixes = [".mrk.json", ".lml", ".json", *(["_seg.nii.gz"] if arguments.segment else [])]
+    folder = ResultFolder(folder_to_write(arguments.out), suffixes, _identity(arguments, anchor))
+    with folder.held():
+        return _label(arguments, inputs, folder, anchor)
+
+
+def _label(
+    arguments: argparse.Namespace, inputs: Sequence[Input], folder: ResultFolder, anchor: Mapping[str, Any]
+) -> int:
+    todo, suspects = _to_do(inputs, folder, arguments.resume)
     failures = Failures()
-    results: dict[str, Any] = {i.stem: _finished(i, out, segment) for i in inputs if i not in todo}
+    results: dict[str, Any] = {i.stem: folder.finished(i) for i in inputs if i not in todo}
     if todo:
         worker = _Worker(arguments, _load(arguments), anchor)
-        shown = with_progress(todo, len(todo), "image")
-        for case, result in each(shown, lambda case: case.name, worker, failures):
+        folder.begin()
+        for case, result in _outcomes(todo, suspects, worker, folder, failures):
             results[case.stem] = result
             if not arguments.json:
                 print(_line(case.stem, result), flush=True)
     if arguments.json:
-        failed = [{"image": image, "error": error} for image, error in failures.items()]
+        failed = [{"image": case.name, "error": failures[case.name]} for case in inputs if case.name in failures]
         done = [results[case.stem] for case in inputs if case.stem in results]
         print(json.dumps({"results": done, "failed": failed}, indent=1))
     return failures.exit_code
+
+
+def _outcomes(
+    todo: Sequence[Input], suspects: set[str], worker: _Worker, folder: ResultFolder, failures: Failures
+) -> Iterator[tuple[Input, dict[str, Any]]]:
+    """Label every image; what a killed run was at, and what may have failed for want of memory, comes last."""
+    again = [case for case in todo if case.stem in suspects]
+    first = [case for case in todo if case.stem not in suspects]
+    shown = with_progress(first, len(first), "image")
+    yield from each(shown, lambda case: case.name, folder.noted(worker), failures, again=again)
+    yield from each(again, lambda case: case.name, folder.noted(worker.sparing), failures)
+
+
+def _identity(arguments: argparse.Namespace, anchor: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what decides the results beside the images."""
+    from regforest.io import fingerprint
+
+    model = arguments.model
+    return {
+        "command": arguments.command,
+        "model": fingerprint([Path(model)]) if model is not None and Path(model).is_file() else model,
+        "segment": arguments.segment,
+        "anchor": {name: list(point) for name, point in anchor.items()},
+    }
 
 
 class _Worker:
     """Everything between an image and its result files."""
 
     def __init__(self, arguments: argparse.Namespace, localizer: Any, anchor: Mapping[str, Any]) -> None:
+        from regforest._memory import resident_mb
+        from regforest._threads import pin_blas
+
+        pin_blas()  # the localizer has been loaded, and BLAS with it
         self.arguments, self.localizer, self.anchor = arguments, localizer, anchor
+        limit_mb = arguments.max_memory
+        self.free_mb = None if limit_mb is None else limit_mb - resident_mb()
 
     def __call__(self, case: Input) -> dict[str, Any]:
         """Read, localize, write; the JSON comes last and so marks the case as complete."""
+        if self.free_mb is not None:
+            self._need(case, self.arguments.jobs).check(self.free_mb, case.name)
+        return self._labelled(case, self.arguments.jobs, self.free_mb)
+
+    def sparing(self, case: Input) -> dict[str, Any]:
+        """Do the same with as little memory as possible."""
+        need = self._need(case, 1)
+        need.check(self.free_mb, case.name)
+        return self._labelled(case, 1, need.least_mb)
+
+    def _need(self, case: Input, jobs: int) -> MemoryNeed:
+        """Bound the memory of a case by the headers of its images."""
+        from regforest.io import read_grid
+
+        grids = [read_grid(file) for file in case.files.values()]
+        need: MemoryNeed = self.localizer.memory_need(grids[0], _VOXEL_BYTES * len(grids), jobs)
+        return need
+
+    def _labelled(self, case: Input, jobs: int, max_memory_mb: float | None) -> dict[str, Any]:
         from regforest.datasets.labelled_folder import read_aligned
         from regforest.io import write_json, write_label_image, write_landmarks
 
@@ -100,7 +160,7 @@ class _Worker:
         for name, point in self.anchor.items():
             if not image.grid.contains([point]).all():
                 raise DataError(f"--anchor {name}={point} lies outside {case.name}; expected LPS millimetres")
-        found, labels = self._apply(channels)
+        found, labels = self._apply(channels, jobs, max_memory_mb)
         target = self.arguments.out / case.stem
         for suffix in (".mrk.json", ".lml"):
             write_landmarks(found.landmarks, f"{target}{suffix}", image.grid)
@@ -115,13 +175,15 @@ class _Worker:
         write_json(f"{target}.json", result)
         return result
 
-    def _apply(self, channels: Mapping[str, Volume]) -> tuple[Localization, Volume | None]:
+    def _apply(
+        self, channels: Mapping[str, Volume], jobs: int, max_memory_mb: float | None
+    ) -> tuple[Localization, Volume | None]:
         given = channels["image"] if list(channels) == ["image"] else channels
-        anchor, jobs = self.anchor or None, self.arguments.jobs
+        options = {"anchor": self.anchor or None, "n_jobs": jobs, "max_memory_mb": max_memory_mb}
         if self.arguments.segment:
-            found, labels = self.localizer.apply(given, anchor=anchor, n_jobs=jobs)
+            found, labels = self.localizer.apply(given, **options)
             return found, labels
-        return self.localizer.localize(given, anchor=anchor, n_jobs=jobs), None
+        return self.localizer.localize(given, **options), None
 
 
 def _load(arguments: argparse.Namespace) -> Any:
@@ -163,32 +225,16 @@ def _checked_anchors(
         raise UsageError(f"--anchor: {error}") from error
 
 
-def _result_files(case: Input, out: Path, segment: bool) -> list[Path]:
-    suffixes = [".mrk.json", ".lml", ".json", *(["_seg.nii.gz"] if segment else [])]
-    return [out / f"{case.stem}{suffix}" for suffix in suffixes]
-
-
-def _finished(case: Input, out: Path, segment: bool) -> dict[str, Any] | None:
-    """Read the stored result of a case; None if it is not complete."""
-    files = _result_files(case, out, segment)
-    try:
-        result = json.loads((out / f"{case.stem}.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    complete = isinstance(result, dict) and "status" in result and all(file.is_file() for file in files)
-    return result if complete else None
-
-
-def _to_do(inputs: Sequence[Input], out: Path, resume: bool, segment: bool) -> list[Input]:
-    if resume:
-        todo = [case for case in inputs if _finished(case, out, segment) is None]
-        if len(todo) < len(inputs):
-            say(f"{len(inputs) - len(todo)} of {len(inputs)} are complete and skipped")
-        return todo
-    present = [file for case in inputs for file in _result_files(case, out, segment) if file.exists()]
-    if present:
-        raise UsageError(f"{present[0]} exists already: add --resume to go on there, or name a new folder")
-    return list(inputs)
+def _to_do(inputs: Sequence[Input], folder: ResultFolder, resume: bool) -> tuple[list[Input], set[str]]:
+    """Return the cases that are not complete, and the stems of those that a killed run was at."""
+    if not resume:
+        folder.refuse_existing(inputs)
+        return list(inputs), set()
+    suspects = folder.refuse_changed(inputs)
+    todo = [case for case in inputs if folder.finished(case) is None]
+    if len(todo) < len(inputs):
+        say(f"{len(inputs) - len(todo)} of {len(inputs)} are complete and skipped")
+    return todo, suspects
 
 
 def _line(stem: str, result: Mapping[str, Any]) -> str:

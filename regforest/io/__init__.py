@@ -1,6 +1,9 @@
 """Files in and out: images, landmarks, models. Everything arrives in LPS millimetres."""
 
-from regforest.io._atomic import write_json, write_text
+from regforest.io._atomic import clear_unfinished, write_bytes, write_json, write_text
+from regforest.io._fingerprints import fingerprint
+from regforest.io._journal import Journal, differences
+from regforest.io._lock import folder_lock
 from regforest.io.images import (
     IMAGE_SUFFIXES,
     image_stem,
@@ -15,12 +18,18 @@ from regforest.io.landmark_files import LANDMARK_SUFFIXES, landmark_stem, read_l
 __all__ = [
     "IMAGE_SUFFIXES",
     "LANDMARK_SUFFIXES",
+    "Journal",
+    "clear_unfinished",
+    "differences",
+    "fingerprint",
+    "folder_lock",
     "image_stem",
     "landmark_stem",
     "read_grid",
     "read_label_names",
     "read_landmarks",
     "read_volume",
+    "write_bytes",
     "write_json",
     "write_label_image",
     "write_landmarks",

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from regforest._memory import MemoryNeed, Stage
 from regforest.errors import DataError, ModelError
 from regforest.features import BoxFeatures
-from regforest.forest import Forest, predict_coarse_to_fine
+from regforest.forest import Forest, coarse_to_fine_memory_mb, predict_coarse_to_fine
 from regforest.io.models import join_parts, part_of, read_model, write_model
-from regforest.spatial import AnnotatedScan, Landmarks, Localization, Volume, hounsfield_doubt, level
+from regforest.spatial import AnnotatedScan, Grid, Landmarks, Localization, Volume, hounsfield_doubt, level
 from regforest.vertebrae.candidates import Candidates, find_candidates
 from regforest.vertebrae.chain_prior import ChainPrior, fit_chain_prior
 from regforest.vertebrae.dense_labels import BACKGROUND, CLASSES
@@ -26,6 +27,8 @@ __all__ = ["VertebraLocalizer", "VertebraSettings"]
 
 MODEL_KIND = "vertebrae"
 _STEP_WEIGHT = 0.5  # a forest scores each level by itself: the steps have more to add than to scores of regions
+_RESAMPLING_BYTES = 14  # of a voxel of the working image: float32, clipped, rounded, int16
+_MODES_BYTES = 24  # of a voxel of the map of one vertebra: smoothed, maxima, masks
 
 
 class VertebraLocalizer:
@@ -88,7 +91,11 @@ class VertebraLocalizer:
         return self.localize(volume, n_jobs=n_jobs).landmarks
 
     def localize(
-        self, volume: Volume, anchor: Mapping[str, ArrayLike] | None = None, n_jobs: int = 1
+        self,
+        volume: Volume,
+        anchor: Mapping[str, ArrayLike] | None = None,
+        n_jobs: int = 1,
+        max_memory_mb: float | None = None,
     ) -> Localization:
         """Find and name the vertebrae in view, and say how sure the names are.
 
@@ -100,27 +107,63 @@ class VertebraLocalizer:
             A level that the user knows, and a point (LPS mm) on it.
         n_jobs : int
             Threads; does not change the result.
+        max_memory_mb : float, optional
+            Bound for the memory that this takes, the volume included; does not change the result.
+
+        Raises
+        ------
+        DataError
+            If the work does not fit into the memory.
         """
+        need = self.memory_need(volume.grid, volume.voxels.dtype.itemsize, n_jobs)
+        need.check(max_memory_mb)
         if volume.voxels.min() == volume.voxels.max():
             return Localization(Landmarks({}), "empty", "all voxels have one value")
         doubt = hounsfield_doubt(volume)
         image = working_image(volume, self.settings.spacing_mm, n_jobs)
-        probability = self.classify(image, n_jobs)
+        probability = self.classify(image, n_jobs, need.left_for("classifying", max_memory_mb))
         candidates = find_candidates(probability, image.grid, self.settings.candidates)
         if not len(candidates.points_lps_mm):
             return Localization(Landmarks({}), "empty", doubt or "no vertebra found")
         chain = identify(candidates.points_lps_mm, candidates.level_log_scores, self.prior, anchor=anchor)
         return self._verdict(candidates, chain, anchor or {}, doubt)
 
-    def classify(self, image: Volume, n_jobs: int = 1) -> NDArray[np.float32]:
+    def classify(self, image: Volume, n_jobs: int = 1, max_memory_mb: float | None = None) -> NDArray[np.float32]:
         """Return p(v | x) for every voxel of a working image, shape (len(CLASSES), z, y, x).
 
         Where voxels some steps apart are all but certainly background, those between are not looked at.
+        `max_memory_mb` bounds what this takes beside the image and the result.
         """
         spacing = image.grid.spacing_mm
         return predict_coarse_to_fine(
-            self.forest, self.boxes, [image.voxels], spacing, background=BACKGROUND, n_jobs=n_jobs
+            self.forest, self.boxes, [image.voxels], spacing,
+            background=BACKGROUND, max_memory_mb=max_memory_mb, n_jobs=n_jobs,
+        )  # fmt: skip
+
+    def memory_need(self, grid: Grid, voxel_bytes: int, n_jobs: int = 1) -> MemoryNeed:
+        """Bound the memory of each stage of `localize` for an image that need not have been read.
+
+        Parameters
+        ----------
+        grid : Grid
+            Of the image.
+        voxel_bytes : int
+            Bytes of one of its voxels.
+        n_jobs : int
+            Threads.
+        """
+        work = grid.canonical().isotropic(self.settings.spacing_mm)
+        file_mb, voxels_m = np.prod(grid.shape_zyx) * voxel_bytes / 1e6, float(np.prod(work.shape_zyx)) / 1e6
+        image_mb = file_mb + 2 * voxels_m
+        result_mb, table_mb, slab_mb = coarse_to_fine_memory_mb(
+            self.forest, self.boxes, work.shape_zyx, work.spacing_mm, n_jobs=n_jobs
         )
+        return MemoryNeed({
+            "reading": Stage(file_mb, file_mb + 1),  # unpacked, then in order
+            "resampling": Stage(file_mb, file_mb + _RESAMPLING_BYTES * voxels_m),
+            "classifying": Stage(image_mb + result_mb, table_mb, slab_mb),
+            "finding modes": Stage(image_mb + 4 * len(CLASSES) * voxels_m, _MODES_BYTES * voxels_m),
+        })  # fmt: skip
 
     def save(self, path: str | Path) -> None:
         """Write the model: arrays and JSON, nothing that runs."""

@@ -72,7 +72,7 @@ def method(log: Log, settings: Settings = Settings(), *, prepared: bool = False)
         mean = {n: np.mean([s.landmarks[n] for s in scans if n in s.landmarks], axis=0) + noise for n in names}
         return Model(mean, settings)
 
-    def apply(model, scan):
+    def apply(model, scan, max_memory_mb):
         with log.lock:
             if log.stop_after is not None and len(log.applied) >= log.stop_after:
                 raise KeyboardInterrupt

@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -65,17 +66,21 @@ def _killed_and_resumed(subject: Subject, folder: Path, times: int, seed: int) -
     start = time.perf_counter()
     _finish(subject.command(folder / "unbroken"))
     expected, seconds = subject.outcome(folder / "unbroken"), time.perf_counter() - start
-    moments = np.random.default_rng(seed).uniform(0.0, seconds, times)
+    rng = np.random.default_rng(seed)
     stages, differing = Counter[str](), 0
-    for number, moment in enumerate(moments):
+    for number in range(times):
         out = folder / f"{subject.name}{number}"
-        _kill_after(subject.command(out), moment)
+        moment = rng.uniform(0.0, seconds)
+        while not _killed(subject.command(out), moment):  # it was faster this time
+            shutil.rmtree(out)
+            moment = rng.uniform(0.0, moment)
         stage = subject.stage(out)
         _finish([*subject.command(out), "--resume"])
         same = subject.outcome(out) == expected and not list(out.rglob(".writing-*")) and not (out / ".lock").exists()
         stages[stage] += 1
         differing += not same
-        print(f"{subject.name} {number}: killed after {moment:.2f} s, {stage}: {'same' if same else 'DIFFERENT'}", flush=True)
+        verdict = "same" if same else "DIFFERENT"
+        print(f"{subject.name} {number}: killed after {moment:.2f} s, {stage}: {verdict}", flush=True)
     _print_table(subject.name, stages, differing)
     return differing
 
@@ -87,14 +92,17 @@ def _print_table(name: str, stages: Counter[str], differing: int) -> None:
     print(f"| ended otherwise than the unbroken run | {differing} of {sum(stages.values())} |\n", flush=True)
 
 
-def _kill_after(command: list[str], seconds: float) -> None:
+def _killed(command: list[str], seconds: float) -> bool:
+    """Start a command and kill it; False if it had ended by then."""
     process = subprocess.Popen(
         command, cwd=_ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
-    time.sleep(seconds)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(seconds)
+        return False
+    os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    return True
 
 
 def _finish(command: list[str]) -> None:
@@ -130,7 +138,7 @@ def _stage_of_run(out: Path) -> str:
     if not (out / "manifest.json").exists():
         return "before it had begun"
     if json.loads((out / "manifest.json").read_text())["finished"]:
-        return "after its end"
+        return "while ending"
     done = len(list((out / "cases").glob("*.json")))
     return "while the first fold was learned" if not done else "among the cases" if done < 6 else "while reporting"
 

@@ -11,7 +11,7 @@ from scipy import ndimage
 from regforest._threads import run_in_threads
 from regforest.errors import DataError
 from regforest.features import BoxFeatures
-from regforest.forest._descent import spread_blocks
+from regforest.forest._descent import BRICK_Z, spread_blocks
 from regforest.forest.forest import Forest
 from regforest.forest.slabs import SlabPrediction, VoxelForest, slab_bytes
 
@@ -104,14 +104,14 @@ def coarse_to_fine_memory_mb(
     -------
     result, whole, thinnest : float
         The result with what was found at the stride before; the rest of the work with a table of the whole image, and
-        with the thinnest slabs, which is the least `max_memory_mb`.
+        with the thinnest slabs that are worth it, of as many planes as a brick.
     """
     ready = VoxelForest.compile(forest, boxes, spacing_mm)
     voxels = float(np.prod(shape_zyx, dtype=np.float64))
     fixed, each = slab_bytes(ready, shape_zyx, stride, n_jobs)  # the first stride needs the most
     planes = -(-shape_zyx[0] // stride)
     result = voxels * (ready.n_outputs * 4.5 + _MASK_BYTES)
-    return result / 1e6, (fixed + planes * each) / 1e6, (fixed + each) / 1e6
+    return result / 1e6, (fixed + planes * each) / 1e6, (fixed + min(BRICK_Z, planes) * each) / 1e6
 
 
 def _refine(

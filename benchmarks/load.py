@@ -1,4 +1,4 @@
-"""Many small scans through ``regforest label --resume`` in one process: does anything pile up? ``python -m benchmarks.load``.
+"""Many small scans through one ``regforest label --resume``: does anything pile up? ``python -m benchmarks.load``.
 
 One scan is labelled before, so that what is loaded or compiled once does not count.
 """

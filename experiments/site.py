@@ -59,7 +59,9 @@ class Site(ABC):
         """Return the versions of the software that decide the numbers."""
         return versions()
 
-    def submit(self, name: str, then: Then, function: Callable[..., Any], *arguments: Any, stays: bool = False) -> Any:
+    def submit(
+        self, name: str, then: Then, function: Callable[..., Any], *arguments: Any, stays: bool = False
+    ) -> Any:
         """Begin a step.
 
         Parameters

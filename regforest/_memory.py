@@ -100,8 +100,8 @@ class MemoryNeed(dict[str, Stage]):
             return
         name = max(self, key=lambda stage: self[stage].least_mb)
         raise TooLargeError(
-            f"{what}: {name} needs {self.least_mb:.0f} MB, but {max(available_mb, 0):.0f} MB are left of the bound for "
-            "memory; raise it, or give the image at a coarser spacing"
+            f"{what}: {name} needs {self.least_mb:.0f} MB, but {max(available_mb, 0):.0f} MB are left of the bound "
+            "for memory; raise it, or give the image at a coarser spacing"
         )
 
     def left_for(self, stage: str, available_mb: float | None) -> float | None:

@@ -56,6 +56,6 @@ def pin_blas() -> None:
 
     What is loaded later is not pinned, so import first.
     """
-    from threadpoolctl import threadpool_limits
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     threadpool_limits(limits=1)

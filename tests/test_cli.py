@@ -8,10 +8,12 @@ import nibabel
 import numpy as np
 import pytest
 
+from regforest._memory import MemoryNeed, Stage
 from regforest.cli import main
 from regforest.cli._inputs import cases_of, images_of
 from regforest.errors import DataError
 from regforest.io import (
+    folder_lock,
     read_label_names,
     read_landmarks,
     read_volume,
@@ -53,6 +55,9 @@ class FakeLocalizer:
         if volume.voxels.max() == 1:
             raise DataError("this image cannot be labelled")
         return Localization(FOUND, "ok", "", True, {-1: 0.1, 0: 0.9, 1: 0.0}, {"L1": 0.9})
+
+    def memory_need(self, grid, voxel_bytes, n_jobs=1):
+        return MemoryNeed(classifying=Stage(10.0, work_mb=100.0, slab_mb=50.0))
 
     def apply(self, channels, anchor=None, n_jobs=1, max_memory_mb=None):
         grid = (channels if isinstance(channels, Volume) else next(iter(channels.values()))).grid
@@ -594,3 +599,67 @@ def test_a_full_disk_and_an_interrupt_end_with_a_line_and_no_traceback(monkeypat
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("regforest: ")
     assert said in line
+
+
+# --- many images: what changed, what failed, what was killed
+
+
+def journal_of(out):
+    return [json.loads(line) for line in (out / ".journal.jsonl").read_text().splitlines()]
+
+
+def test_a_model_that_changed_since_is_refused_with_the_difference(tmp_path, model, capsys):
+    paths = images(tmp_path / "in", "a.nii", "b.nii")
+    words = ["label", *paths, "-o", tmp_path / "out", "--model", model]
+    assert run(*words) == 0
+    (tmp_path / "out" / "b.json").unlink()
+    model.write_text("another model")
+    assert run(*words, "--resume") == 2
+    assert "model:" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "b.json").exists()
+    model.write_text("model")
+    assert run(*words, "--resume") == 0
+    assert len(FakeLocalizer.seen) == 3
+
+
+def test_an_image_that_changed_since_is_refused_by_name(tmp_path, model, capsys):
+    [path] = images(tmp_path / "in", "a.nii")
+    words = ["label", path, "-o", tmp_path / "out", "--model", model]
+    run(*words)
+    write_volume(Volume(IMAGE.voxels + 1, GRID), path)
+    assert run(*words, "--resume") == 2
+    assert f"a result of {path} that was made from something else" in capsys.readouterr().err
+
+
+def test_a_case_that_ran_out_of_memory_is_tried_again_at_the_end(tmp_path, model, monkeypatch, capsys):
+    plain, tries = FakeLocalizer.localize, []
+
+    def short_of_memory(self, image, anchor=None, n_jobs=1, max_memory_mb=None):
+        tries.append((n_jobs, max_memory_mb))
+        if len(tries) == 1:
+            raise MemoryError("no room")
+        return plain(self, image, anchor, n_jobs, max_memory_mb)
+
+    monkeypatch.setattr(FakeLocalizer, "localize", short_of_memory)
+    paths = images(tmp_path / "in", "a.nii", "b.nii")
+    assert run("label", *paths, "-o", tmp_path / "out", "--model", model, "--jobs", 2) == 0
+    assert tries == [(2, None), (2, None), (1, 60.0)]
+    assert [entry["event"] for entry in journal_of(tmp_path / "out") if entry.get("case") == "a"] == [
+        "begun", "failed", "begun", "finished"
+    ]  # fmt: skip
+    assert "to be tried again with less memory" in capsys.readouterr().err
+
+
+def test_what_does_not_fit_into_the_memory_is_refused_before_it_is_read(tmp_path, model, capsys):
+    paths = images(tmp_path / "in", "a.nii")
+    assert run("label", *paths, "-o", tmp_path / "out", "--model", model, "--max-memory", "1MB") == 1
+    assert "classifying needs 60 MB" in capsys.readouterr().err
+    assert FakeLocalizer.seen == []
+    assert run("label", *paths, "-o", tmp_path / "out", "--model", model, "--max-memory", "a lot") == 2
+
+
+def test_two_runs_on_one_folder_of_results_do_not_mix(tmp_path, model, capsys):
+    paths = images(tmp_path / "in", "a.nii")
+    with folder_lock(tmp_path / "out"):
+        assert run("label", *paths, "-o", tmp_path / "out", "--model", model) == 2
+    assert "in use by process" in capsys.readouterr().err

@@ -16,6 +16,7 @@ import joblib
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from regforest._memory import MemoryNeed, Stage
 from regforest.discs.chain import StepModel, best_chain, with_neighbours
 from regforest.discs.evidence import ShiftModel
 from regforest.discs.hypotheses import Chain, ChainJudge, in_threads, unit_steps
@@ -26,7 +27,6 @@ from regforest.discs.segmentation import LabelModel
 from regforest.discs.settings import DiscSettings
 from regforest.discs.training import TrainingRecord, label_view, prepare_record
 from regforest.discs.views import Scene
-from regforest._memory import MemoryNeed, Stage
 from regforest.errors import DataError, ModelError
 from regforest.io.models import read_model, write_model
 from regforest.spatial import AnnotatedScan, Grid, Landmarks, Localization, Volume, sort_levels

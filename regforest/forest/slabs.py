@@ -188,9 +188,7 @@ class SlabPrediction:
         return integral.every(self.stride)
 
 
-def slab_bytes(
-    forest: VoxelForest, shape_zyx: Sequence[int], stride: int, n_jobs: int | None
-) -> tuple[int, int]:
+def slab_bytes(forest: VoxelForest, shape_zyx: Sequence[int], stride: int, n_jobs: int | None) -> tuple[int, int]:
     """Memory of the work on an image whatever the number of planes, and for each plane of the result."""
     pad_z, pad_y, pad_x = forest.boxes.padding_zyx
     _, rows, columns = shape_zyx

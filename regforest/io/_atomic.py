@@ -23,8 +23,8 @@ def staged(path: Path) -> Iterator[Path]:
     """Yield a path of the same file name to write to; on success, what was written takes its final place.
 
     The writing happens in a hidden folder beside the target, so that the last step is a rename. What is renamed is on
-    the disk by then, and so is the rename when this returns: a power cut leaves the old file or the new one. Companion
-    files (the ``.raw`` of an ``.mhd``) move along, before the named one. Missing parent folders are made.
+    the disk by then, and so is the rename when this returns: a power cut leaves the old file or the new one.
+    Companion files (the ``.raw`` of an ``.mhd``) move along, before the named one. Missing parent folders are made.
 
     Raises
     ------

@@ -93,6 +93,7 @@ def method(log: Log, settings: Settings = Settings(), *, prepared: bool = False)
         return Outcome(localization, masks, DISCS, floor)
 
     quick = Settings(trees=1)
+
     def memory_need(model, grid):
         return MemoryNeed(classifying=Stage(100.0, work_mb=400.0, slab_mb=20.0))
 

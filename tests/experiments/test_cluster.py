@@ -23,10 +23,9 @@ def cluster(tmp_path):
     """Address of a scheduler, and its two workers."""
     address_file = tmp_path / "scheduler.json"
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    dask = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--scheduler-file", str(address_file), "--port", "0",
-            "--no-dashboard"]  # fmt: skip
-    worker = [sys.executable, "-m", "distributed.cli.dask_worker", "--scheduler-file", str(address_file), "--no-nanny",
-              "--nthreads", "1", "--no-dashboard", "--local-directory", str(tmp_path)]  # fmt: skip
+    python, place = [sys.executable, "-m"], ["--scheduler-file", str(address_file), "--no-dashboard"]
+    dask = [*python, "distributed.cli.dask_scheduler", *place, "--port", "0"]
+    worker = [*python, "distributed.cli.dask_worker", *place, "--no-nanny", "--nthreads", "1"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path, "env": environment}
     scheduler = subprocess.Popen(dask, **quiet)
     while not address_file.exists() or not address_file.read_text():

@@ -42,7 +42,10 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
 def test_a_name_too_long_is_wrong_usage(tmp_path):
     folder = RunFolder(tmp_path / ("x" * 300), "m")
     assert folder.state({}, resume=False) == "new"
-    with pytest.raises(UsageError, match=r"cannot be written .File name too long.; choose another --out"), folder.held():
+    with (
+        pytest.raises(UsageError, match=r"cannot be written .File name too long.; choose another --out"),
+        folder.held(),
+    ):
         pass
 
 

@@ -46,7 +46,7 @@ def test_the_lock_of_a_killed_run_is_no_obstacle(tmp_path, holder):
 
 def test_a_run_that_may_go_on_elsewhere_has_to_be_ended_by_hand(tmp_path):
     (tmp_path / ".lock").write_text(json.dumps({"pid": 7, "host": "elsewhere", "since": "noon"}))
-    with pytest.raises(UsageError, match="process 7 on elsewhere since noon.*delete"), folder_lock(tmp_path):
+    with pytest.raises(UsageError, match=r"process 7 on elsewhere since noon.*delete"), folder_lock(tmp_path):
         pass
     (tmp_path / ".lock").unlink()
     with folder_lock(tmp_path):
@@ -62,5 +62,8 @@ def test_an_error_inside_gives_the_folder_free(tmp_path):
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(FileError, match="file/out: expected a folder to write to"), folder_lock(tmp_path / "file" / "out"):
+    with (
+        pytest.raises(FileError, match="file/out: expected a folder to write to"),
+        folder_lock(tmp_path / "file" / "out"),
+    ):
         pass

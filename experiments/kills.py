@@ -1,6 +1,7 @@
-"""Kill runs at random moments, go on with --resume, and compare with an unbroken run: ``python -m benchmarks.kills``.
+"""Kill runs at random moments, go on, and compare with an unbroken run: ``python -m experiments.kills``.
 
-Every process of the run gets SIGKILL, which nothing can catch: what is on the disk is all that is left.
+A run gets SIGKILL, which nothing can catch: what is on the disk is all that is left. Runs are forked from a process
+in which everything is loaded and compiled, so that the moments fall into the work.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,9 +23,11 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.small_scans import crops, small_model, small_phantoms
+from experiments import glocker_2fold
+from regforest.cli import main as regforest
+from regforest.datasets.phantoms.ct import write_ct_phantom
 
-_ROOT = Path(__file__).parents[1]
+_SCANS = 6
 _SETTINGS = ("spacing_mm=6.0", "trees=3", "features=60", "max_depth=10")
 
 
@@ -37,8 +39,10 @@ class Subject:
     ----------
     name : str
         For people.
-    command : callable
-        Output folder -> words.
+    run : callable
+        Carries it out for a list of arguments; returns the status.
+    words : callable
+        Output folder -> arguments.
     outcome : callable
         Output folder -> what must be equal in the end.
     stage : callable
@@ -46,7 +50,8 @@ class Subject:
     """
 
     name: str
-    command: Callable[[Path], list[str]]
+    run: Callable[[list[str]], int]
+    words: Callable[[Path], list[str]]
     outcome: Callable[[Path], Any]
     stage: Callable[[Path], str]
 
@@ -56,26 +61,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     differing = 0
     with tempfile.TemporaryDirectory() as name:
-        for subject in _subjects(Path(name), options):
+        for subject in _subjects(Path(name)):
             if subject.name in (options.only or [subject.name]):
                 differing += _killed_and_resumed(subject, Path(name), options.times, options.seed)
     return int(differing > 0)
 
 
 def _killed_and_resumed(subject: Subject, folder: Path, times: int, seed: int) -> int:
-    start = time.perf_counter()
-    _finish(subject.command(folder / "unbroken"))
-    expected, seconds = subject.outcome(folder / "unbroken"), time.perf_counter() - start
+    for out in (folder / f"{subject.name}-first", folder / f"{subject.name}-unbroken"):
+        start = time.perf_counter()
+        with (
+            open(os.devnull, "w") as nowhere,
+            contextlib.redirect_stdout(nowhere),
+            contextlib.redirect_stderr(nowhere),
+        ):
+            subject.run(subject.words(out))
+        seconds = time.perf_counter() - start
+    expected = subject.outcome(out)
     rng = np.random.default_rng(seed)
     stages, differing = Counter[str](), 0
     for number in range(times):
         out = folder / f"{subject.name}{number}"
         moment = rng.uniform(0.0, seconds)
-        while not _killed(subject.command(out), moment):  # it was faster this time
+        while not _killed(subject, subject.words(out), moment):  # it was faster this time
             shutil.rmtree(out)
             moment = rng.uniform(0.0, moment)
         stage = subject.stage(out)
-        _finish([*subject.command(out), "--resume"])
+        if _ended(_forked(subject, [*subject.words(out), "--resume"])) != 0:
+            raise RuntimeError(f"{subject.name} {number}: could not go on after {moment:.2f} s, {stage}")
         same = subject.outcome(out) == expected and not list(out.rglob(".writing-*")) and not (out / ".lock").exists()
         stages[stage] += 1
         differing += not same
@@ -92,36 +105,47 @@ def _print_table(name: str, stages: Counter[str], differing: int) -> None:
     print(f"| ended otherwise than the unbroken run | {differing} of {sum(stages.values())} |\n", flush=True)
 
 
-def _killed(command: list[str], seconds: float) -> bool:
-    """Start a command and kill it; False if it had ended by then."""
-    process = subprocess.Popen(
-        command, cwd=_ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(seconds)
-        return False
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    return True
+def _killed(subject: Subject, words: list[str], seconds: float) -> bool:
+    """Start a run and kill it; False if it had ended by then."""
+    child, end = _forked(subject, words), time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        if os.waitpid(child, os.WNOHANG)[0]:
+            return False
+        time.sleep(0.002)
+    os.kill(child, signal.SIGKILL)
+    return _ended(child) == -signal.SIGKILL
 
 
-def _finish(command: list[str]) -> None:
-    done = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr}")
+def _forked(subject: Subject, words: list[str]) -> int:
+    """Run in a process of its own, silently; returns its number."""
+    child = os.fork()
+    if child == 0:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.dup2(nowhere, sys.stderr.fileno())
+        status = 1
+        try:
+            status = subject.run(words)
+        finally:
+            os._exit(status)
+    return child
 
 
-def _subjects(folder: Path, options: argparse.Namespace) -> list[Subject]:
-    data = small_phantoms(6)
-    images = [str(path) for path in crops(data, 24, folder / "images")]
-    model = small_model(data, folder / "small.rfm")
+def _ended(child: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _subjects(folder: Path) -> list[Subject]:
+    data, model = folder / "phantoms", folder / "quick.rfm"
+    write_ct_phantom(data, _SCANS, 0, layout="labelled-folder", matrix=64)
+    regforest(["train", "vertebrae", "--data", str(data), "-o", str(model), "--quick"])
+    images = [str(path) for path in sorted(data.glob("*/image.nii.gz"))]
     settings = [word for setting in _SETTINGS for word in ("--set", setting)]
-    scheduler = ["--scheduler", options.scheduler] if options.scheduler else []
-    run = [sys.executable, "-m", "experiments.glocker_2fold", "--data", str(data), *settings, *scheduler, "--jobs", "2"]
-    label = [sys.executable, "-c", "from regforest.cli import main; raise SystemExit(main())", "label", *images]
+    run = ["--data", str(data), *settings, "--jobs", "2"]
+    label = ["label", *images, "--model", str(model)]
     return [
-        Subject("experiment", lambda out: [*run, "--out", str(out)], _summary, _stage_of_run),
-        Subject("label", lambda out: [*label, "-o", str(out), "--model", str(model)], _results, _stage_of_label),
+        Subject("experiment", glocker_2fold.main, lambda out: [*run, "--out", str(out)], _summary, _stage_of_run),
+        Subject("label", regforest, lambda out: [*label, "-o", str(out)], _results, _stage_of_label),
     ]
 
 
@@ -140,19 +164,20 @@ def _stage_of_run(out: Path) -> str:
     if json.loads((out / "manifest.json").read_text())["finished"]:
         return "while ending"
     done = len(list((out / "cases").glob("*.json")))
-    return "while the first fold was learned" if not done else "among the cases" if done < 6 else "while reporting"
+    return (
+        "while the first fold was learned" if not done else "among the cases" if done < _SCANS else "while reporting"
+    )
 
 
 def _stage_of_label(out: Path) -> str:
     done = len([path for path in out.glob("*.json") if not path.name.endswith(".mrk.json")])
-    return "before the first image" if not done else "among the images" if done < 24 else "after the last image"
+    return "before the first image" if not done else "among the images" if done < _SCANS else "after the last image"
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.kills", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m experiments.kills", description=__doc__)
     parser.add_argument("--times", type=int, default=50, metavar="N", help="kills of each kind (default: 50)")
     parser.add_argument("--only", action="append", choices=("experiment", "label"), help="one kind of run")
-    parser.add_argument("--scheduler", metavar="ADDRESS", help="as for the experiment, local:2 say")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the moments")
     return parser
 

@@ -117,9 +117,10 @@ def _text(scans: Sequence[Scan], model_mb: float, resident: float) -> str:
     for quantity, words in names.items():
         cells = " | ".join(f"{value:.3g}" for value in fitted(scans, quantity))
         lines.append(f"| {words} | {cells} | {_range(scans, quantity)} |")
+    columns = " | ".join(f"{cores} cores" for cores in _CORES)
     lines += [
-        "", f"Once for each process: {resident:.0f} MB for interpreter, libraries and model; {model_mb:.1f} MB of model "
-        "to read.", "", f"| scans of the mean size | {' | '.join(f'{cores} cores' for cores in _CORES)} | read, GB |",
+        "", f"Once for each process: {resident:.0f} MB for interpreter, libraries, model; {model_mb:.1f} MB to read.", "",
+        f"| scans of the mean size | {columns} | read, GB |",
         "|---|" + "---|" * (len(_CORES) + 1),
     ]  # fmt: skip
     seconds, read = (float(np.mean([getattr(scan, name) for scan in scans])) for name in ("seconds", "read_mb"))

@@ -76,8 +76,8 @@ def test_a_bound_that_is_too_low_is_refused_with_the_stage(localizer):
 def test_a_process_with_a_limit_labels_a_large_volume_within_its_bound(localizer, tmp_path):
     localizer.save(tmp_path / "m.rfm")
     write_volume(noise((20, 20, 20), 4.0), tmp_path / "small.nii")
-    large = Volume(np.full((200, 180, 180), -1000, np.int16), Grid.from_parts((200, 180, 180), (4.0, 4.0, 4.0)))
-    large.voxels[60:140, 60:120, 60:120] = noise((80, 60, 60), 4.0).voxels
+    large = Volume(np.full((160, 150, 150), -1000, np.int16), Grid.from_parts((160, 150, 150), (4.0, 4.0, 4.0)))
+    large.voxels[70:90, 60:80, 60:80] = noise((20, 20, 20), 4.0).voxels
     write_volume(large, tmp_path / "large.nii")
     words = [sys.executable, "-c", LIMITED, *(str(tmp_path / name) for name in ("m.rfm", "small.nii", "large.nii"))]
     done = subprocess.run(words, capture_output=True, text=True, check=False)

@@ -119,7 +119,9 @@ def _text(scans: Sequence[Scan], model_mb: float, resident: float) -> str:
         lines.append(f"| {words} | {cells} | {_range(scans, quantity)} |")
     columns = " | ".join(f"{cores} cores" for cores in _CORES)
     lines += [
-        "", f"Once for each process: {resident:.0f} MB for interpreter, libraries, model; {model_mb:.1f} MB to read.", "",
+        "",
+        f"Once for each process: {resident:.0f} MB for interpreter, libraries, model; {model_mb:.1f} MB to read.",
+        "",
         f"| scans of the mean size | {columns} | read, GB |",
         "|---|" + "---|" * (len(_CORES) + 1),
     ]  # fmt: skip

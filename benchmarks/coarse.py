@@ -116,8 +116,8 @@ def _body(probability: NDArray[np.float32], background: int) -> Any:
 
 def _soft(scale: Scale) -> Model:
     model = data.vertebra_model(scale)
-    name = f"vertebra model of {model.forest.n_trees} trees, {len(model.boxes)} features"
-    return Model(name, model.forest, model.boxes, BACKGROUND, model.settings.spacing_mm)
+    name = f"vertebra model of {model.levels.forest.n_trees} trees, {len(model.levels.boxes)} features"
+    return Model(name, model.levels.forest, model.levels.boxes, BACKGROUND, model.settings.spacing_mm)
 
 
 def _hard(scale: Scale) -> Model:

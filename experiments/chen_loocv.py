@@ -93,7 +93,7 @@ _QUICK = replace(
 EXPERIMENT = Experiment(
     name="chen_loocv",
     description=__doc__,
-    layouts=("ivdm3seg", "labelled-folder"),
+    layouts=("ivdm3seg", "labelled-folder", "bids"),
     methods={
         "data-driven": Method(_FULL, _QUICK, fit, apply, prepare, memory_need),
         "knn": Method(replace(_FULL, method="knn"), replace(_QUICK, method="knn"), fit, apply, prepare, memory_need),

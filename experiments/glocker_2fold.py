@@ -1,7 +1,8 @@
-"""Vertebrae in CT, two folds: the protocol of Glocker et al., MICCAI 2013.
+"""Vertebrae in CT, two folds: the protocol of Glocker et al., MICCAI 2013; or the challenge of 2014.
 
 Train on one half of the scans, test on the other, and the reverse, so that every scan is tested once by a forest that
-never saw its patient. Without --data the embedded CT phantoms are used, and folds are drawn by patient.
+never saw its patient. With --protocol csi2014: train once on the release (242 scans) and test on the 60 scans of the
+challenge. Without --data the embedded CT phantoms are used, and what is tested is drawn by patient.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ import importlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from experiments.options import Options
+from experiments.options import SHIPPED_SPLITS, Options
 from experiments.protocol import Experiment, Fold, Method, Outcome, Progress
 from experiments.runner import run
 from experiments.vertebrae_task import VertebraeTask
 from regforest._memory import MemoryNeed
-from regforest.datasets import Dataset, folds_for
+from regforest.datasets import Dataset, folds_for, read_splits, split_differences, train_and_test_for
 from regforest.spatial import AnnotatedScan, Grid
 from regforest.vertebrae.baseline_2012 import Baseline2012, BaselineSettings
 from regforest.vertebrae.localizer import VertebraLocalizer, VertebraSettings
@@ -23,11 +24,29 @@ from regforest.vertebrae.localizer import VertebraLocalizer, VertebraSettings
 __all__ = ["EXPERIMENT", "main"]
 
 
+PROTOCOLS = ("2-fold", "csi2014")
+
+
+def folds(dataset: Dataset, options: Options) -> tuple[list[Fold], list[str]]:
+    """Return the folds of the protocol asked for."""
+    return challenge_2014(dataset, options) if options.protocol == PROTOCOLS[1] else two_folds(dataset, options)
+
+
 def two_folds(dataset: Dataset, options: Options) -> tuple[list[Fold], list[str]]:
     """Return both directions: the official folds where the scans' ids are in them, else drawn by patient."""
     (first, second), notes = folds_for(dataset.cases, options.splits, options.seed)
     one, two = (tuple(case.name for case in half) for half in (first, second))
-    return [Fold("1", train=two, test=one), Fold("2", train=one, test=two)], list(notes)
+    more = []
+    if options.splits.resolve() != SHIPPED_SPLITS:
+        differences = split_differences(read_splits(options.splits), read_splits(SHIPPED_SPLITS))
+        more = [f"{options.splits} against the folds of {SHIPPED_SPLITS.name}: {differences}"]
+    return [Fold("1", train=two, test=one), Fold("2", train=one, test=two)], [*notes, *more]
+
+
+def challenge_2014(dataset: Dataset, options: Options) -> tuple[list[Fold], list[str]]:
+    """Return one fold: the challenge's 60 scans are tested, all others are trained on."""
+    (train, test), notes = train_and_test_for(dataset.cases, options.splits, options.seed)
+    return [Fold("test", *(tuple(case.name for case in part) for part in (train, test)))], list(notes)
 
 
 def fit(settings: VertebraSettings, seed: int, scans: Iterable[AnnotatedScan], n_jobs: int) -> VertebraLocalizer:
@@ -65,15 +84,16 @@ def embedded(jobs: int, progress: Progress) -> Path:
 EXPERIMENT = Experiment(
     name="glocker_2fold",
     description=__doc__,
-    layouts=("spine-ct", "labelled-folder"),
+    layouts=("spine-ct", "labelled-folder", "bids"),
     methods={
         "forest": Method(VertebraSettings(), VertebraSettings.quick(), fit, apply, memory_need=memory_need),
         "baseline-2012": Method(BaselineSettings(), BaselineSettings.quick(), fit_baseline, apply_baseline),
     },
     embedded=embedded,
-    folds=two_folds,
+    folds=folds,
     task=VertebraeTask(),
     quick_cases=12,
+    protocols=PROTOCOLS,
 )
 
 

@@ -19,7 +19,16 @@ from regforest._memory import memory_mb
 from regforest.errors import UsageError
 from regforest.evaluation import DEFINITIONS
 
-__all__ = ["Options", "build_parser", "parse", "refuse_unknown", "seed_number", "settings_keys", "with_overrides"]
+__all__ = [
+    "SHIPPED_SPLITS",
+    "Options",
+    "build_parser",
+    "parse",
+    "refuse_unknown",
+    "seed_number",
+    "settings_keys",
+    "with_overrides",
+]
 
 S = TypeVar("S")
 _EXAMPLE = """\
@@ -29,7 +38,7 @@ _EXAMPLE = """\
 
 exit status: 0 done, 1 some cases failed, 2 wrong usage, 3 data that cannot be used
 """
-_SPLITS = Path(__file__).resolve().parents[1] / "data_splits"
+SHIPPED_SPLITS = Path(__file__).resolve().parents[1] / "data_splits"
 
 
 @dataclass(frozen=True)
@@ -38,6 +47,7 @@ class Options:
 
     data: Path | None
     layout: str
+    protocol: str
     splits: Path
     patients: Path | None
     channels: tuple[str, ...]
@@ -58,7 +68,7 @@ class Options:
 
 
 def build_parser(
-    name: str, description: str, layouts: Sequence[str], methods: Sequence[str]
+    name: str, description: str, layouts: Sequence[str], methods: Sequence[str], protocols: Sequence[str] = ()
 ) -> argparse.ArgumentParser:
     """Make the parser of one experiment.
 
@@ -68,8 +78,8 @@ def build_parser(
         Module below ``experiments``.
     description : str
         Shown by ``--help``.
-    layouts, methods : sequence of str
-        Choices; the first method is the default.
+    layouts, methods, protocols : sequence of str
+        Choices; the first method and protocol are the defaults. Without a protocol there is one only.
     """
     parser = argparse.ArgumentParser(
         prog=f"python -m experiments.{name}",
@@ -80,9 +90,12 @@ def build_parser(
     data = parser.add_argument_group("data")
     data.add_argument("--data", type=Path, metavar="DIR", help="data set (default: the embedded phantoms)")
     data.add_argument("--layout", choices=("auto", *layouts, "phantom"), default="auto", help="default: %(default)s")
+    if protocols:
+        data.add_argument("--protocol", choices=protocols, help=f"of the experiment (default: {protocols[0]})")
+    parser.set_defaults(protocol=next(iter(protocols), ""))
     data.add_argument(
-        "--splits", type=Path, default=_SPLITS, metavar="DIR",
-        help="folder with fold1*.txt and fold2*.txt (default: data_splits)",
+        "--splits", type=Path, default=SHIPPED_SPLITS, metavar="DIR",
+        help="folder with fold1*.txt and fold2*.txt, or csi2014_test60.txt (default: data_splits)",
     )  # fmt: skip
     data.add_argument("--patients", type=Path, metavar="FILE", help="table case,patient to use instead")
     data.add_argument("--channels", type=_names, default=(), metavar="A,B", help="use these channels only")

@@ -9,7 +9,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from regforest.io import (
     read_grid,
     write_bytes,
     write_label_image,
+    write_label_tables,
     write_landmarks,
 )
 from regforest.spatial import AnnotatedScan
@@ -40,13 +41,13 @@ class CaseFiles:
         The result, JSON-ready.
     predictions : mapping of str to bytes
         Suffix -> content of the files for other programs.
-    picture : bytes or None
-        JPEG.
+    pictures : mapping of str to bytes
+        Suffix -> content of what the page shows.
     """
 
     stored: Mapping[str, Any]
     predictions: Mapping[str, bytes]
-    picture: bytes | None = None
+    pictures: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def prediction_files(case_image: Path, scan: AnnotatedScan, outcome: Outcome) -> dict[str, bytes]:
@@ -60,6 +61,7 @@ def prediction_files(case_image: Path, scan: AnnotatedScan, outcome: Outcome) ->
             # a data set may have corrected a header: then the file's matrix is not the one to copy
             like = case_image if read_grid(case_image).is_close(segmentation.grid) else None
             write_label_image(segmentation, outcome.label_names or {}, folder / "case.nii.gz", like=like)
+            write_label_tables(outcome.label_names or {}, folder / "case")
         return {file.name.removeprefix("case"): file.read_bytes() for file in sorted(folder.iterdir())}
 
 
@@ -156,8 +158,8 @@ class RunFolder:
         """Write what is kept of a case; its result comes last and marks it as finished."""
         for suffix, content in files.predictions.items():
             write_bytes(self._of(method, "predictions") / f"{case}{suffix}", content)
-        if files.picture is not None:
-            write_bytes(self.picture_file(case), files.picture)
+        for suffix, content in files.pictures.items():
+            write_bytes(self.root / "pictures" / f"{case}{suffix}", content)
         self.write_json(str(self.case_file(method, case).relative_to(self.root)), files.stored)
         self.journal.add("finished", case=f"{method}/{case}")
 
@@ -194,7 +196,11 @@ class RunFolder:
 
     def picture_file(self, case: str) -> Path:
         """Where the picture of a case lies."""
-        return self.root / "pictures" / f"{case}.jpg"
+        return self.root / "pictures" / f"{case}.svg"
+
+    def volume_file(self, case: str) -> Path:
+        """Where what the 3-D view shows of a case lies."""
+        return self.root / "pictures" / f"{case}.nii.gz"
 
     def _of(self, method: str, kind: str) -> Path:
         return self.root / kind if method == self.main else self.root / kind / method

@@ -14,8 +14,7 @@ from tqdm import tqdm
 from experiments.manifest import data_fingerprint, folder_fingerprint
 from experiments.options import Options, refuse_unknown, settings_keys, with_overrides
 from experiments.protocol import Experiment, Fold, Method, Progress, limited
-from regforest.datasets import Case, Dataset, open_dataset
-from regforest.datasets.patients import read_patients
+from regforest.datasets import Case, Dataset, announce_terms, open_dataset
 from regforest.errors import DataError, FileError, UsageError
 from regforest.spatial import AnnotatedScan
 
@@ -68,6 +67,7 @@ def make_plan(experiment: Experiment, options: Options) -> Plan:
         "experiment": experiment.name,
         "methods": list(options.methods),
         "settings": {name: dataclasses.asdict(method.settings) for name, method in methods.items()},
+        "protocol": options.protocol,
         "seed": options.seed,
         "definition": options.definition,
         "pictures": options.pictures,
@@ -118,15 +118,12 @@ def _opened(experiment: Experiment, options: Options) -> Dataset:
     else:
         # phantoms are written in real layouts
         root, layout = options.data, "auto" if options.layout == "phantom" else options.layout
-    dataset = open_dataset(root, layout)
+    dataset = open_dataset(root, layout, options.patients)
     if not dataset.cases:
         reasons = "; ".join(f"{fault.case}: {fault.error}" for fault in dataset.faults[:3]) or "no case found"
         raise FileError(root, "a data set with usable cases", reasons, "check --data and --layout")
-    if options.patients is None:
-        return dataset
-    patients = read_patients(options.patients)
-    cases = [dataclasses.replace(case, patient=patients.get(case.name, case.patient)) for case in dataset.cases]
-    return dataclasses.replace(dataset, cases=tuple(cases))
+    announce_terms(dataset)
+    return dataset
 
 
 def _progress_of(bar: Any) -> Progress:
@@ -144,7 +141,11 @@ def _published_files(folder: Path | None, cases: set[str]) -> dict[str, Path]:
     if not folder.is_dir():
         raise FileError(folder, "a folder with <id>_centroids_conf.lml files", "no folder", "correct --published")
     suffix = "_centroids_conf"
-    files = {path.stem.removesuffix(suffix): path for path in sorted(folder.rglob(f"*{suffix}.lml"))}
+    files: dict[str, Path] = {}
+    for path in sorted(folder.rglob(f"*{suffix}.lml")):
+        first = files.setdefault(path.stem.removesuffix(suffix), path)
+        if first is not path:
+            raise FileError(folder, "one file for each scan", f"{first} and {path}", "keep one of them")
     found = {case: files[case] for case in sorted(cases & set(files))}
     if not found:
         raise FileError(

@@ -95,6 +95,11 @@ class Task(Protocol):
     def summarize(self, rows: Sequence[Mapping[str, Any]], seed: int) -> dict[str, Any]:
         """Return the part of summary.json that the rows decide."""
 
+    def compare(
+        self, ours: Sequence[Mapping[str, Any]], theirs: Sequence[Mapping[str, Any]], seed: int
+    ) -> dict[str, Any]:
+        """Return the paired comparison of the rows of two methods on the same cases."""
+
     def case_row(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Return the columns of per_case.csv that the rows decide."""
 
@@ -113,8 +118,8 @@ class Task(Protocol):
     def charts(self, summary: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
         """Return headings and inline SVG, from the summary and the rows of the main method."""
 
-    def card(self, case: Mapping[str, Any], picture: bytes | None) -> tuple[float, Card]:
-        """Return how bad a stored case is (the larger the worse), and its card on the page."""
+    def card(self, case: Mapping[str, Any]) -> Card:
+        """Return the card of a stored case, without what is the same for all tasks: fold, points and pictures."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +142,8 @@ class Experiment:
         How to judge.
     quick_cases : int
         Cases of a ``--quick`` run.
+    protocols : tuple of str
+        Choices of ``--protocol`` that `folds` knows, the default first; empty where there is one only.
     """
 
     name: str
@@ -147,6 +154,7 @@ class Experiment:
     folds: Callable[[Dataset, Options], tuple[list[Fold], list[str]]]
     task: Task
     quick_cases: int
+    protocols: tuple[str, ...] = ()
 
 
 def leave_one_patient_out(cases: Iterable[Case]) -> list[Fold]:
@@ -164,7 +172,8 @@ def leave_one_patient_out(cases: Iterable[Case]) -> list[Fold]:
 def limited(folds: Sequence[Fold], limit: int | None) -> list[Fold]:
     """Keep `limit` cases in all, dealt to the folds in turn and spread evenly within each.
 
-    Folds that get no case to test are dropped; the cases that were dropped are not trained on either.
+    Folds that get no case to test are dropped; the cases that were dropped are not trained on either. Of a single
+    fold, training and test set keep their proportion.
 
     Raises
     ------
@@ -173,26 +182,39 @@ def limited(folds: Sequence[Fold], limit: int | None) -> list[Fold]:
     DataError
         If a fold has nothing to train on or to test.
     """
+    if len(folds) == 1:
+        return [_limited_fold(folds[0], limit)]
     quota = [len(fold.test) for fold in folds]
     if limit is not None and limit < sum(quota):
         quota = _dealt(quota, limit)
         if sum(n > 0 for n in quota) < 2:
             raise UsageError(f"--limit {limit} leaves no case to train on; use at least 2")
-    kept = {
-        fold.name: [fold.test[i] for i in np.linspace(0, len(fold.test) - 1, n).round().astype(int)]
-        for fold, n in zip(folds, quota, strict=True)
-        if n
-    }
+    kept = {fold.name: _spread(fold.test, n) for fold, n in zip(folds, quota, strict=True) if n}
     everyone = {name for names in kept.values() for name in names}
-    result = [
-        Fold(f.name, tuple(n for n in f.train if n in everyone), tuple(kept[f.name])) for f in folds if f.name in kept
-    ]
+    result = [Fold(f.name, tuple(n for n in f.train if n in everyone), kept[f.name]) for f in folds if f.name in kept]
     for fold in result:
         if not fold.train:
             raise DataError(f"fold {fold.name!r} has no case to train on: at least two patients are needed")
     if not result:
         raise DataError("there is no case to test: the splits hold none of the data set's cases")
     return result
+
+
+def _limited_fold(fold: Fold, limit: int | None) -> Fold:
+    total = len(fold.train) + len(fold.test)
+    if not fold.train:
+        raise DataError(f"fold {fold.name!r} has no case to train on: at least two patients are needed")
+    if limit is None or limit >= total:
+        return fold
+    if limit < 2:
+        raise UsageError(f"--limit {limit} leaves no case to train on; use at least 2")
+    tested = min(max(1, round(limit * len(fold.test) / total)), limit - 1)
+    return Fold(fold.name, _spread(fold.train, limit - tested), _spread(fold.test, tested))
+
+
+def _spread(names: Sequence[str], count: int) -> tuple[str, ...]:
+    """Take some names, evenly spread."""
+    return tuple(names[i] for i in np.linspace(0, len(names) - 1, count).round().astype(int))
 
 
 def _dealt(available: Sequence[int], total: int) -> list[int]:

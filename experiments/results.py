@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
 from experiments.outputs import RunFolder
 from experiments.plan import Plan
-from regforest.report import write_page
+from regforest.evaluation import confusion
+from regforest.report import Card, write_page
+from regforest.report.matrix import confusion_chart
 
 __all__ = ["write_results"]
 
@@ -52,7 +55,10 @@ def _summary(
     return {
         "experiment": plan.experiment.name,
         "dataset": plan.dataset.name,
+        "terms": plan.dataset.terms,
+        "citation": plan.dataset.citation,
         "method": options.methods[0],
+        "protocol": options.protocol,
         "definition": options.definition,
         "cases": len(cases),
         "failed": len({row["case"] for row in failures}),
@@ -82,6 +88,7 @@ def _judged(plan: Plan, cases: Sequence[Mapping[str, Any]]) -> list[dict[str, An
     """Return the files of ``--published``, judged like the run itself."""
     if plan.options.published is None:
         return []
+    pairs = [case for case in cases if case["published_readable"]]
     return [
         {
             "name": plan.options.published.resolve().name,
@@ -93,6 +100,9 @@ def _judged(plan: Plan, cases: Sequence[Mapping[str, Any]]) -> list[dict[str, An
             "cases": len(cases),
             "cases_without_file": sum(case["case"] not in plan.published for case in cases),
             **_judgement(plan, cases, "published_rows"),
+            "comparison": plan.experiment.task.compare(
+                _rows(pairs), _rows(pairs, "published_rows"), plan.options.seed
+            ),
         }
     ]
 
@@ -104,7 +114,9 @@ def _write_tables(plan: Plan, folder: RunFolder, cases: Sequence[Mapping[str, An
     for case in cases:
         which = {key: case[key] for key in head}
         verdict = {"status": case["status"], "seconds": case["seconds"]}
-        per_case.append({**which, **task.case_row(case["rows"]), **verdict})
+        judged = task.case_row(case["published_rows"]) if case.get("published_readable") else {}
+        published = {f"published_{key}": value for key, value in judged.items()}
+        per_case.append({**which, **task.case_row(case["rows"]), **verdict, **published})
         located = {entry["level"]: entry for entry in case["levels"]}
         for row in task.level_rows(case["rows"]):
             name = row.get("level", row.get("structure"))
@@ -131,14 +143,8 @@ def _write_report(
     failures: Sequence[Mapping[str, str]],
 ) -> None:
     task, dataset, options = plan.experiment.task, plan.dataset, plan.options
-    cards = sorted(
-        (task.card(case, _picture(folder, str(case["case"])) if options.pictures else None) for case in cases),
-        key=lambda pair: (-pair[0], pair[1].name),
-    )
     facts = {
         "data": f"{dataset.name} ({dataset.layout})",
-        "terms": dataset.terms,
-        "citation": dataset.citation,
         "notes": "; ".join(summary["notes"]),
         "command": " ".join(options.command),
         "seed": str(options.seed),
@@ -150,13 +156,32 @@ def _write_report(
         f"{summary['experiment']}: {dataset.name}",
         lead=task.table(summary).title,
         tables=tables,
-        charts=task.charts(summary, _rows(cases)) if cases else [],
-        cards=[card for _, card in cards],
+        charts=[*task.charts(summary, _rows(cases)), _confusion(cases)] if cases else [],
+        cards=[_card(plan, folder, case) for case in cases],
         failures=failures,
         facts=facts,
+        terms=" ".join(filter(None, (summary["terms"], summary["citation"]))),
     )
 
 
-def _picture(folder: RunFolder, case: str) -> bytes | None:
-    file = folder.picture_file(case)
-    return file.read_bytes() if file.exists() else None
+def _confusion(cases: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
+    counts = confusion((case["annotated"], _predicted(case)) for case in cases)
+    return "Annotated levels (rows) and the name of the closest prediction within 20 mm", confusion_chart(counts)
+
+
+def _card(plan: Plan, folder: RunFolder, case: Mapping[str, Any]) -> Card:
+    card = replace(plan.experiment.task.card(case), fold=case["fold"])
+    picture, volume = folder.picture_file(card.name), folder.volume_file(card.name)
+    if not plan.options.pictures or not picture.exists():
+        return card
+    return replace(
+        card,
+        predicted=_predicted(case),
+        annotated=case["annotated"],
+        picture=picture.read_text(encoding="utf-8"),
+        volume=volume.read_bytes() if volume.exists() else None,
+    )
+
+
+def _predicted(case: Mapping[str, Any]) -> dict[str, Any]:
+    return {entry["level"]: entry["point"] for entry in case["levels"]}

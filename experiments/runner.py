@@ -31,8 +31,9 @@ def run(experiment: Experiment, argv: Sequence[str] | None = None) -> int:
     int
         Exit status: 0 done (or found done), 1 some cases failed, 2 wrong usage, 3 data that cannot be used.
     """
-    parser = build_parser(experiment.name, experiment.description, experiment.layouts, list(experiment.methods))
-    options = parse(parser, list(experiment.methods), argv)
+    methods = list(experiment.methods)
+    parser = build_parser(experiment.name, experiment.description, experiment.layouts, methods, experiment.protocols)
+    options = parse(parser, methods, argv)
     try:
         return _run(experiment, options)
     except UsageError as error:

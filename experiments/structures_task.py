@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 
 from experiments.protocol import Outcome
-from regforest.evaluation import PUBLISHED_STRUCTURES, StructureRow, evaluate_structures, summarize_structures
+from regforest.evaluation import (
+    PUBLISHED_STRUCTURES,
+    PatientBootstrap,
+    StructureRow,
+    evaluate_structures,
+    paired_difference,
+    summarize_structures,
+)
 from regforest.evaluation.numbers import defined, spread
 from regforest.evaluation.published import UNVERIFIED_NOTE
 from regforest.report import Card, Table
@@ -54,6 +61,15 @@ class StructuresTask:
         if floors:
             summary["floor"] = _floor_summary(floors, summary, seed)
         return summary
+
+    def compare(self, ours: Sequence[Row], theirs: Sequence[Row], seed: int) -> dict[str, Any]:
+        """Return the paired difference of the localization errors, structure by structure."""
+        them = {(row["case"], row["structure"]): row["localization_mm"] for row in theirs}
+        pairs = [row for row in ours if (row["case"], row["structure"]) in them]
+        bootstrap = PatientBootstrap((row["patient"] for row in pairs), seed=seed)
+        values = [row["localization_mm"] for row in pairs], [them[row["case"], row["structure"]] for row in pairs]
+        difference = paired_difference(*values, [row["patient"] for row in pairs], bootstrap)
+        return {"cases": len({row["case"] for row in pairs}), "localization_mm": difference}
 
     def case_row(self, rows: Sequence[Row]) -> dict[str, Any]:
         """Return means over the structures of one case."""
@@ -109,15 +125,16 @@ class StructuresTask:
         charts = [("Localization by structure, located ones (mm)", spread_chart(located, "mm", 2))]
         return charts + ([("Dice by structure", spread_chart(dice, "", 3))] if any(map(len, dice.values())) else [])
 
-    def card(self, case: Row, picture: bytes | None) -> tuple[float, Card]:
-        """Return how bad a case is, and its card."""
+    def card(self, case: Row) -> Card:
+        """Return the card of a case: the lower its Dice, the worse, and then by localization error."""
         row = self.case_row(case["rows"])
         facts = [f"localization {number(row['localization_mm'], 2)} mm"]
         if row["dice"] is not None:
             facts.append(f"Dice {number(row['dice'], 3)}, surface {number(row['surface_mm'], 2)} mm")
         facts += [f"missed {row['missed']} of {row['structures']}"] if row["missed"] else []
         badness = 1000 * (1 - (row["dice"] or 0.0)) + (row["localization_mm"] or 0.0)
-        return badness, Card(case["case"], facts, case["status"], case["reason"], picture)
+        errors = {row["structure"]: row["landmark_mm"] for row in case["rows"]}
+        return Card(case["case"], facts, case["status"], case["reason"], badness, errors_mm=errors)
 
 
 def _plain(value: Any) -> Any:

@@ -6,11 +6,19 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from experiments.comparison import comparison_notes, comparison_table
 from experiments.protocol import Outcome
-from regforest.evaluation import PUBLISHED_VERTEBRAE, LevelRow, error_histogram, evaluate_case, summarize
+from regforest.evaluation import (
+    PUBLISHED_VERTEBRAE,
+    LevelRow,
+    compare_levels,
+    error_histogram,
+    evaluate_case,
+    summarize,
+)
 from regforest.evaluation.localization import REGION_NAMES
 from regforest.evaluation.numbers import defined, spread
-from regforest.evaluation.published import TWO_FOLD_DATA, UNVERIFIED_NOTE
+from regforest.evaluation.published import TEST60_DATA, TWO_FOLD_DATA, UNVERIFIED_NOTE
 from regforest.report import Card, Table
 from regforest.report.charts import histogram_chart, rate_chart, spread_chart
 from regforest.report.tables import number, percent
@@ -41,6 +49,10 @@ class VertebraeTask:
         errors = error_histogram(row.error_mm for row in levels)
         return {"regions": summarize(levels, seed=seed), "error_histogram": errors}
 
+    def compare(self, ours: Sequence[Row], theirs: Sequence[Row], seed: int) -> dict[str, Any]:
+        """Return the paired comparison of two methods on the same scans."""
+        return compare_levels(map(_level_row, ours), map(_level_row, theirs), seed=seed)
+
     def case_row(self, rows: Sequence[Row]) -> dict[str, Any]:
         """Return counts, identification rate and errors of one case."""
         annotated = [row for row in rows if row["annotated"]]
@@ -69,30 +81,35 @@ class VertebraeTask:
 
     def table(self, summary: Row) -> Table:
         """Return the run beside other methods, judged results and the paper's columns."""
-        columns, marked = _own_columns(summary), False
+        columns, marked, data = _own_columns(summary), False, _published_data(summary)
         for entry in summary["published"]:
-            if entry.get("judged") or entry["data"] == TWO_FOLD_DATA:
+            if entry.get("judged") or entry["data"] == data:
                 marked |= not entry["verified"]
                 columns.append((entry["name"] + ("" if entry["verified"] else " *"), entry))
         rows = [(name, [_cells(part) for part in parts]) for name, parts in _by_row(summary, columns, _SHOWN_REGIONS)]
-        counts = f"{summary['cases']} scans, {len(summary['folds'])} folds"
+        folds = summary["folds"]
+        design = f"trained on {folds[0]['train']} others" if len(folds) == 1 else f"{len(folds)} folds"
+        counts = f"{summary['cases']} scans, {design}"
         title = (
             f"{summary['experiment']}: {summary['dataset']}, {counts}; "
             f"localization error in mm, identified = {summary['definition']} within 20 mm"
         )
-        notes = [*_remarks(summary["regions"]), f"Published columns: {TWO_FOLD_DATA}."]
+        notes = [*_remarks(summary["regions"]), f"Published columns: {data}."]
+        notes += [note for entry in _judged(summary) for note in comparison_notes(entry)]
         notes += [f"* {UNVERIFIED_NOTE}"] if marked else []
         return Table(title, [(name, _COLUMNS) for name, _ in columns], rows, notes)
 
     def more_tables(self, summary: Row) -> list[tuple[str, Table]]:
         """Return misses and false alarms, and published results on other data and protocols, for orientation."""
-        others = [e for e in summary["published"] if not e.get("judged") and e["data"] != TWO_FOLD_DATA]
+        data = _published_data(summary)
+        others = [e for e in summary["published"] if not e.get("judged") and e["data"] != data]
         rows = [
             (f"{e['name']}{'' if e['verified'] else ' *'}: {e['data']}", [_cells(e["regions"]["all"])])
             for e in others
         ]
         table = Table("", [("all", _COLUMNS)], rows, [f"* {UNVERIFIED_NOTE}"])
         return [
+            *map(comparison_table, _judged(summary)),
             ("Misses and false alarms", _counts_table(summary)),
             ("Published on other data, for orientation", table),
         ]
@@ -115,8 +132,8 @@ class VertebraeTask:
             ),
         ]
 
-    def card(self, case: Row, picture: bytes | None) -> tuple[float, Card]:
-        """Return how bad a case is, and its card."""
+    def card(self, case: Row) -> Card:
+        """Return the card of a case: the fewer levels are identified, the worse, and then by mean error."""
         row = self.case_row(case["rows"])
         rate = row["identification_rate"] or 0.0
         facts = [
@@ -126,12 +143,23 @@ class VertebraeTask:
         facts += [f"missed {row['missed']}"] if row["missed"] else []
         facts += [f"not annotated: {row['false_alarms']}"] if row["false_alarms"] else []
         badness = (1 - rate) * 1000 + (row["mean_mm"] or 0.0)
-        return badness, Card(case["case"], facts, case["status"], case["reason"], picture)
+        errors = {row["level"]: row["error_mm"] for row in case["rows"] if row["annotated"]}
+        return Card(case["case"], facts, case["status"], case["reason"], badness, errors_mm=errors)
 
 
 def _level_row(row: Row) -> LevelRow:
     error = row["error_mm"]
     return LevelRow(**{**row, "error_mm": float("nan") if error is None else error})
+
+
+def _published_data(summary: Row) -> str:
+    """Name data and protocol of the published columns that compare like for like."""
+    return TEST60_DATA if summary["protocol"] == "csi2014" else TWO_FOLD_DATA
+
+
+def _judged(summary: Row) -> list[Row]:
+    """Return the entries of ``--published``."""
+    return [entry for entry in summary["published"] if entry.get("judged")]
 
 
 def _own_columns(summary: Row) -> list[tuple[str, Row]]:
@@ -142,7 +170,7 @@ def _own_columns(summary: Row) -> list[tuple[str, Row]]:
 def _by_row(summary: Row, columns: Sequence[tuple[str, Row]], regions: Sequence[str]) -> list[tuple[str, list[Row]]]:
     """Name of each row of a table, regions before folds, and what each column has of it (nothing: an empty part)."""
     rows = [(region, [part["regions"].get(region, {}) for _, part in columns]) for region in regions]
-    for i, fold in enumerate(summary["folds"]):
+    for i, fold in enumerate(summary["folds"] if len(summary["folds"]) > 1 else ()):
         parts = [part["folds"][i]["regions"]["all"] if part.get("folds") else {} for _, part in columns]
         rows.append((f"fold {fold['name']}", parts))
     return rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,7 +15,8 @@ from experiments.parallel import prefetched
 from experiments.plan import Plan
 from experiments.protocol import Fold, Outcome
 from regforest.errors import RegForestError, may_pass
-from regforest.io import read_grid, read_landmarks
+from regforest.io import read_grid, read_landmarks, write_volume
+from regforest.report import Masks, PageRoom, case_picture, picture_svg, small_volume
 from regforest.spatial import AnnotatedScan, Landmarks, Localization
 
 __all__ = ["Result", "Share", "Trouble", "finish_case", "fit_fold", "prepare_scan"]
@@ -122,10 +124,10 @@ def finish_case(plan: Plan, name: str, fold: Fold, case: str, share: Share, fitt
         }  # fmt: skip
         stage = "write"
         predictions = prediction_files(_image_file(plan, case, scan), scan, outcome)
-        picture = _picture(scan, outcome) if options.pictures and first else None
+        pictures = _pictures(plan, scan, outcome) if options.pictures and first else {}
     except Exception as error:
         return Result(None, (Trouble.of(case, stage, error),))
-    return Result(CaseFiles(stored, predictions, picture), troubles, time.perf_counter() - start)
+    return Result(CaseFiles(stored, predictions, pictures), troubles, time.perf_counter() - start)
 
 
 def _training_scans(
@@ -163,19 +165,30 @@ def _image_file(plan: Plan, case: str, scan: AnnotatedScan) -> Path:
     return plan.case(case).image_files[next(iter(scan.channels))]
 
 
-def _picture(scan: AnnotatedScan, outcome: Outcome) -> bytes:
-    from regforest.report import case_picture  # matplotlib takes a second to import, and may not be wanted
-
-    return case_picture(scan.image, outcome.localization.landmarks, scan.landmarks)
+def _pictures(plan: Plan, scan: AnnotatedScan, outcome: Outcome) -> dict[str, bytes]:
+    """Return what the page shows of a scan: its picture, and a small volume around the spine."""
+    room = PageRoom(sum(len(fold.test) for fold in plan.folds))
+    predicted = None if outcome.segmentation is None else Masks(outcome.segmentation, outcome.label_names or {})
+    annotated = None if scan.labels is None else Masks(scan.labels, scan.label_names)
+    picture = case_picture(
+        scan.image, outcome.localization, scan.landmarks, predicted_masks=predicted, annotated_masks=annotated
+    )
+    label = f"{scan.name}: sagittal and coronal picture along the spine with annotated and predicted levels"
+    spine = scan.landmarks if len(scan.landmarks) else outcome.localization.landmarks
+    with tempfile.TemporaryDirectory() as folder:
+        small = Path(folder) / "small.nii.gz"
+        write_volume(small_volume(scan.image, spine.points_lps_mm, room.volume), small)
+        return {".svg": picture_svg(picture, label, room.picture).encode(), ".nii.gz": small.read_bytes()}
 
 
 def _judge_published(plan: Plan, scan: AnnotatedScan) -> tuple[Mapping[str, Any], tuple[Trouble, ...]]:
     """Judge the published landmarks of a case; without a readable file all its levels are missed."""
-    landmarks, troubles = Landmarks({}), ()
+    landmarks, readable, troubles = Landmarks({}), False, ()
     try:
         if scan.name in plan.published:
-            landmarks = read_landmarks(plan.published[scan.name], scan.image.grid)
+            landmarks, readable = read_landmarks(plan.published[scan.name], scan.image.grid), True
     except RegForestError as error:
         troubles = (Trouble(scan.name, "published", str(error)),)
     outcome = Outcome(Localization(landmarks, "ok"))
-    return {"published_rows": plan.experiment.task.judge(scan, outcome, plan.options.definition)}, troubles
+    rows = plan.experiment.task.judge(scan, outcome, plan.options.definition)
+    return {"published_rows": rows, "published_readable": readable}, troubles

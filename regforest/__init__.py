@@ -12,6 +12,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from regforest._notebook import drawn_by
 from regforest._version import __version__
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ _HOMES = {
     "regforest.vertebrae": ("Identification", "VertebraLocalizer", "fit_chain_prior", "identify"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+drawn_by("regforest.report.notebook")
 
 
 def __getattr__(name: str) -> Any:

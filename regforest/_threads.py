@@ -8,6 +8,9 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+Progress = Callable[[int, int], None]
+"""What long work calls after each step, as ``progress(done, total)``."""
+
 
 def in_threads(function: Callable[..., T], arguments: Iterable[tuple[Any, ...]], n_jobs: int | None) -> Iterator[T]:
     """Call a function that releases the GIL with each tuple of arguments; yield the results in that order.

@@ -1,8 +1,8 @@
+import io
 import json
 import os
 import subprocess
 import sys
-import time
 
 import nibabel
 import numpy as np
@@ -10,6 +10,9 @@ import pytest
 
 from regforest._memory import MemoryNeed, Stage
 from regforest.cli import main
+from regforest.cli._batch import counted
+from regforest.cli._console import start
+from regforest.cli._forecast import will_label
 from regforest.cli._inputs import cases_of, images_of
 from regforest.errors import DataError
 from regforest.io import (
@@ -83,29 +86,58 @@ def images(folder, *names, volume=IMAGE):
 # --- help and wrong usage
 
 
-def test_help_comes_at_once():
-    arguments = [sys.executable, "-c", "import sys; from regforest.cli import main; sys.exit(main(['--help']))"]
-    seconds = []
-    for _ in range(3):
-        start = time.perf_counter()
-        done = subprocess.run(arguments, capture_output=True, text=True, check=True)
-        seconds.append(time.perf_counter() - start)
-    assert all(command in done.stdout for command in COMMANDS)
-    start = time.perf_counter()
-    subprocess.run([sys.executable, "-c", "pass"], check=True)
-    # of a machine that others may be using: the start of Python itself does not count, the best of three does
-    assert min(seconds) - (time.perf_counter() - start) < 0.3
-
-
-def test_help_and_info_load_no_heavy_library():
+def modules_of(*arguments):
+    """Modules that a command has imported when it ends, and what it printed."""
     code = (
-        "import sys; from regforest.cli import main; main(['info', '--json']);"
-        "print([n for n in ('numba', 'scipy', 'sklearn', 'SimpleITK', 'nibabel', 'matplotlib') if n in sys.modules],"
-        " file=sys.stderr)"
+        "import atexit, sys; from regforest.cli import main;"
+        "atexit.register(lambda: print(*sys.modules, file=sys.stderr)); sys.exit(main(sys.argv[1:]))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stderr.strip() == "[]"
-    assert json.loads(done.stdout)["version"]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+    return set(done.stderr.split()), done.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], *([command, "--help"] for command in COMMANDS), ["info", "--json"], ["--print-completion", "bash"]],
+    ids=" ".join,
+)
+def test_help_info_and_completion_load_no_heavy_library(arguments):
+    loaded, _ = modules_of(*arguments)
+    heavy = {"numba", "scipy", "sklearn", "SimpleITK", "nibabel", "matplotlib", "joblib", "tqdm"}
+    assert not loaded & heavy
+    assert arguments == ["info", "--json"] or "numpy" not in loaded
+
+
+def test_help_names_every_command(capsys):
+    assert run("--help") == 0
+    out = capsys.readouterr().out
+    assert all(f"    {command} " in out for command in COMMANDS)
+
+
+def test_without_a_command_the_help_is_shown(capsys):
+    assert run() == 2
+    assert "commands:" in capsys.readouterr().err
+
+
+def test_the_bash_completion_knows_commands_options_and_choices(tmp_path, capsys):
+    assert run("--print-completion", "bash") == 0
+    script = tmp_path / "regforest.bash"
+    script.write_text(capsys.readouterr().out)
+    ask = 'COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _shtab_regforest; echo "${COMPREPLY[@]}"'
+
+    def completed(*words):
+        command = ["bash", "-c", f"shopt -s extglob; source {script}; {ask}", "bash", "regforest", *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+
+    assert completed("la") == ["label"]
+    assert completed("label", "--mo") == ["--model"]
+    assert completed("train", "vertebrae", "--layout", "sp") == ["spine-ct"]
+
+
+@pytest.mark.parametrize("shell", ["zsh", "tcsh"])
+def test_completion_comes_for_other_shells_too(shell, capsys):
+    assert run("--print-completion", shell) == 0
+    assert "regforest" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -120,14 +152,17 @@ def test_every_command_ends_its_help_with_an_example(command, capsys):
     [
         (["lable", "a.nii"], "did you mean 'label'"),
         (["label", "a.nii", "-o", "out", "--modle", "x"], "did you mean '--model'"),
+        (["label", "a.nii", "--ouput", "x"], "did you mean '--out'"),
+        (["label", "-q", "-v", "a.nii", "-o", "out"], "not allowed with"),
+        (["train", "vertebrae", "--data", ".", "-o", "m.rfm", "--layout", "spinect"], "did you mean 'spine-ct'"),
         (["phantom", "mr", "-n", "2", "-o", "out", "--contrast", "t3"], "did you mean 't"),
         (["evaluate", "--predicted", "a", "--reference", "b", "--definition", "closest-annotations"],
          "did you mean 'closest-annotation'"),
         (["label", "a.nii", "-o", "out", "--anchor", "L5:1,2,3"], "LEVEL=x,y,z"),
         (["label", "a.nii", "-o", "out", "--anchor", "L55=1,2,3"], "did you mean 'L5'"),
         (["label", "a.nii", "b.nii", "-o", "out", "--anchor", "L5=1,2,3"], "one by one"),
-        (["label", "a.nii", "-o", "out"], "regforest train vertebrae"),
-        (["discs", "a.nii", "-o", "out", "--model", "mr-phantom"], "regforest train discs"),
+        (["label", "a.nii", "-o", "out", "--model", "gone.rfm"], "regforest train vertebrae"),
+        (["discs", "a.nii", "-o", "out", "--model", "gone.rfm"], "regforest train discs"),
         (["phantom", "ct", "-o", "out"], "-n N"),
         (["phantom", "ct", "-o", "out", "-n", "0"], "at least 1"),
         (["phantom", "ct", "-o", "out", "-n", "2", "--seed", "-1"], "at least 0"),
@@ -169,6 +204,9 @@ def test_label_writes_three_files_for_each_image_that_agree(tmp_path, model, cap
             found = read_landmarks(tmp_path / "out" / f"{stem}{suffix}", GRID)
             np.testing.assert_allclose(found.points, FOUND.points, atol=1e-3)
     content = json.loads((tmp_path / "out" / "a.json").read_text())
+    made_with = content.pop("made_with")
+    assert made_with["anchor"] == {}
+    assert len(made_with["model"]) == 16
     assert content == {
         "image": str(paths[0]), "frame": "LPS mm", "status": "ok", "reason": "", "anchored": True,
         "shift_probability": {"-1": 0.1, "0": 0.9, "1": 0.0},
@@ -220,6 +258,18 @@ def test_nothing_is_overwritten_and_resume_goes_on_where_it_ended(tmp_path, mode
     assert [result["status"] for result in json.loads(capsys.readouterr().out)["results"]] == ["ok", "ok"]
 
 
+def test_results_of_another_model_or_anchor_are_not_mixed(tmp_path, model, capsys):
+    first, second = images(tmp_path, "a.nii", "b.nii")
+    out = tmp_path / "out"
+    run("label", first, "-o", out, "--model", model)
+    assert run("label", first, "-o", out, "--model", model, "--resume", "--anchor", "L1=0,30,360") == 2
+    assert "name a new folder" in capsys.readouterr().err
+    model.write_text("another model")
+    assert run("label", first, second, "-o", out, "--model", model, "--resume") == 2
+    assert "name a new folder" in capsys.readouterr().err
+    assert not (out / "b.json").exists()
+
+
 @pytest.mark.parametrize("damage", ["cut", "gone"])
 def test_resume_does_a_case_again_whose_results_are_incomplete(tmp_path, model, damage):
     (path,) = images(tmp_path, "a.nii")
@@ -267,6 +317,14 @@ def test_a_preview_is_a_picture(tmp_path, model):
     (path,) = images(tmp_path, "a.nii")
     assert run("label", path, "-o", tmp_path / "out", "--model", model, "--preview") == 0
     assert (tmp_path / "out" / "a.png").read_bytes().startswith(b"\x89PNG")
+    assert "data:image/webp" in (tmp_path / "out" / "a.html").read_text()
+
+
+def test_a_preview_of_a_segmentation_shows_its_outlines(tmp_path, model):
+    (path,) = images(tmp_path, "a.nii")
+    assert run("discs", path, "-o", tmp_path / "out", "--model", model, "--segment", "--preview") == 0
+    page = (tmp_path / "out" / "a.html").read_text()
+    assert '<path d="M' in page
 
 
 def test_discs_segments_on_the_grid_of_the_image_with_names(tmp_path, model):
@@ -278,6 +336,8 @@ def test_discs_segments_on_the_grid_of_the_image_with_names(tmp_path, model):
     header = nibabel.load(tmp_path / "out" / "a_seg.nii.gz").header
     assert (header["sform_code"], header["qform_code"]) == (4, 0)
     assert read_volume(tmp_path / "out" / "a_seg.nii.gz").grid == read_volume(tmp_path / "a.nii.gz").grid
+    assert '"L1/L2"' in (tmp_path / "out" / "a_seg.itksnap.txt").read_text()
+    assert "L1/L2" in (tmp_path / "out" / "a_seg.ctbl").read_text()
     assert read_label_names(tmp_path / "out" / "a_seg.nii.gz") == {1: "L1/L2"}
 
 
@@ -312,6 +372,102 @@ def test_dixon_files_of_ivdm3seg_are_grouped_by_scan(tmp_path):
     assert [(case.stem, list(case.files)) for case in cases] == [
         ("01", ["fat", "inn", "opp", "wat"]), ("02", ["fat", "inn", "opp", "wat"]),
     ]  # fmt: skip
+
+
+# --- models by name
+
+
+@pytest.fixture
+def built_in(tmp_path, monkeypatch):
+    monkeypatch.setattr("regforest.models._FOLDER", tmp_path / "models")
+    return tmp_path / "models"
+
+
+@pytest.mark.parametrize(("command", "name"), [("label", "ct-phantom"), ("discs", "mr-phantom")])
+def test_the_built_in_model_is_the_default(tmp_path, model, built_in, command, name, capsys):
+    (path,) = images(tmp_path, "a.nii")
+    assert run(command, path, "-o", tmp_path / "1") == 2  # until its file is there
+    assert f"no built-in model '{name}'" in capsys.readouterr().err
+    assert not (tmp_path / "1").exists()
+    built_in.mkdir()
+    (built_in / f"{name}.rfm").write_text("model")
+    assert run(command, path, "-o", tmp_path / "1") == 0
+    assert run(command, path, "-o", tmp_path / "2", "--model", name) == 0
+    assert run(command, path, "-o", tmp_path / "3", "--model", name.replace("a", "")) == 2
+    assert f"did you mean '{name}'" in capsys.readouterr().err
+
+
+# --- quiet, verbose, forecast, progress
+
+
+def test_quiet_leaves_results_and_failures_alone(tmp_path, model, capsys):
+    (path,) = images(tmp_path, "a.nii")
+    assert run("label", path, tmp_path / "gone.nii", "-o", tmp_path / "out", "--model", model, "--quiet") == 1
+    captured = capsys.readouterr()
+    assert captured.out == "a: ok: L1 L2\n"
+    (line,) = captured.err.splitlines()
+    assert line.startswith("failed: ")
+
+
+def test_verbose_tells_the_model_and_what_each_image_took(tmp_path, model, capsys):
+    (path,) = images(tmp_path, "a.nii")
+    assert run("label", path, "-o", tmp_path / "1", "--model", model) == 0
+    assert capsys.readouterr().err == ""
+    assert run("label", path, "-o", tmp_path / "2", "--model", model, "-v") == 0
+    log = capsys.readouterr().err
+    assert str(model) in log
+    assert "forecast: 1 cases" in log
+    assert "20 x 20 x 30 voxels" in log
+
+
+def test_an_unforeseen_error_shows_where_it_came_from_if_verbose(tmp_path, model, monkeypatch, capsys):
+    (path,) = images(tmp_path, "a.nii")
+    monkeypatch.setattr(FakeLocalizer, "localize", lambda *_, **__: 1 / 0)
+    assert run("label", path, "-o", tmp_path / "out", "--model", model) == 1
+    assert "Traceback" not in capsys.readouterr().err
+    assert run("label", path, "-o", tmp_path / "out", "--model", model, "-v") == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_the_forecast_grows_with_cases_voxels_and_fewer_threads(tmp_path):
+    paths = images(tmp_path, "a.nii", "b.nii")
+    large = images(tmp_path, "c.nii", volume=Volume(np.zeros((100, 100, 100), np.int16), Grid.from_parts((100,) * 3)))
+    one, two = (will_label(images_of(paths[:n]), "label", 2) for n in (1, 2))
+    assert two.seconds > one.seconds
+    assert will_label(images_of(large), "label", 2).seconds > one.seconds
+    assert will_label(images_of(large), "label", 2).memory_mb > one.memory_mb
+    assert will_label(images_of(paths), "label", 1).seconds > two.seconds
+    assert will_label(images_of([tmp_path / "gone.nii"]), "label", 1).seconds > 0
+
+
+def test_on_a_terminal_the_bar_shows_stage_rate_and_time_left(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr("sys.stderr", Terminal())
+    start(quiet=False, verbose=False)
+    show = counted("grow trees", "tree")
+    show(1, 2)
+    show(2, 2)
+    assert "grow trees: 100%" in sys.stderr.getvalue()
+    assert "2/2" in sys.stderr.getvalue()
+    assert "tree/s" in sys.stderr.getvalue()
+    monkeypatch.setattr("sys.stderr", Terminal())
+    start(quiet=True, verbose=False)
+    counted("grow trees", "tree")(1, 2)
+    assert sys.stderr.getvalue() == ""
+
+
+def test_compiling_is_said_once():
+    code = (
+        "import numba, sys; from regforest.cli import _console; _console.start(False, False);"
+        "_console.announce_compilation();"
+        "[numba.njit(lambda x, n=n: x + n)(1) for n in range(3)]"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    (line,) = done.stderr.splitlines()
+    assert "compiling for this machine" in line
 
 
 # --- evaluate
@@ -563,6 +719,7 @@ def test_phantom_train_label_evaluate_in_one_go(tmp_path, capsys):
     assert (
         run("train", "vertebrae", "--data", tmp_path / "data", "-o", tmp_path / "m.rfm", "--quick", "--jobs", 1) == 0
     )
+    assert run("train", "vertebrae", "--data", tmp_path / "data", "-o", tmp_path / "m.rfm", "--quick") == 2
     scans = sorted((tmp_path / "data").rglob("*.mhd"))
     assert run("label", *scans, "-o", tmp_path / "out", "--model", tmp_path / "m.rfm", "--jobs", 1) == 0
     capsys.readouterr()
@@ -628,7 +785,9 @@ def test_an_image_that_changed_since_is_refused_by_name(tmp_path, model, capsys)
     run(*words)
     write_volume(Volume(IMAGE.voxels + 1, GRID), path)
     assert run(*words, "--resume") == 2
-    assert f"a result of {path} that was made from something else" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert "a.json was made from something else" in shown
+    assert "image: " in shown
 
 
 def test_a_case_that_ran_out_of_memory_is_tried_again_at_the_end(tmp_path, model, monkeypatch, capsys):

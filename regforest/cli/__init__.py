@@ -8,7 +8,8 @@ import sys
 from collections.abc import Sequence
 
 from regforest._version import __version__
-from regforest.cli import apply, evaluate, files, info, phantom, train
+from regforest.cli import _console, apply, container, convert, evaluate, files, info, phantom, train
+from regforest.cli._completion import PrintCompletion
 from regforest.cli._parser import Parser, unknown_options
 from regforest.errors import RegForestError, UsageError
 
@@ -38,9 +39,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 done, 1 some cases failed, 2 wrong usage, 3 data that cannot be used.
     """
     parser = _parser()
-    arguments, unknown = parser.parse_known_args(argv)
+    given = sys.argv[1:] if argv is None else list(argv)
+    if not given:
+        parser.print_help(sys.stderr)
+        return 2
+    arguments, unknown = parser.parse_known_args(given)
     if unknown:
         arguments.parser.error(unknown_options(arguments.parser, unknown))
+    _console.start(arguments.quiet, arguments.verbose)
     try:
         return int(arguments.run(arguments))
     except BrokenPipeError:  # the reader of stdout, `head` say, has seen enough
@@ -64,7 +70,10 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLE,
     )
     parser.add_argument("--version", action="version", version=f"regforest {__version__}")
+    parser.add_argument(
+        "--print-completion", action=PrintCompletion, metavar="SHELL", help="completion script for bash, zsh or tcsh"
+    )
     commands = parser.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
-    for group in (apply, train, evaluate, files, phantom, info):
+    for group in (apply, container, train, evaluate, files, convert, phantom, info):
         group.add_commands(commands)
     return parser

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from regforest.datasets import Case, detect_layout, open_dataset
 from regforest.datasets.label_names import read_labels_json
 from regforest.datasets.masks import centroids, integer_labels
 from regforest.datasets.patients import read_patients
@@ -15,9 +16,9 @@ from regforest.errors import FileError, FrameError
 from regforest.io import image_stem, landmark_stem, read_label_names, read_landmarks, read_volume
 from regforest.spatial import Grid, Landmarks, Volume
 
-__all__ = ["Annotation", "find_annotations", "read_pair"]
+__all__ = ["Annotation", "find_annotations", "find_references", "read_pair"]
 
-_ENDING = re.compile(r"(_centroids_conf|_seg|_labels)$", re.IGNORECASE)
+_ENDING = re.compile(r"(_centroids_conf|_seg|[_-]labels?)$", re.IGNORECASE)
 _PATIENT = re.compile(r"patient[ _-]?\d+", re.IGNORECASE)
 # file names that say nothing about the case: the folder does
 _GENERIC = ("landmarks", "labels", "image")
@@ -34,12 +35,15 @@ class Annotation:
         By file name or folder; the patient is the case itself where nothing tells more.
     landmarks, labels : list of Path
         Landmark files (one content in several formats, perhaps) and label images.
+    scan : Case or None
+        Of a data set whose label image means more than the file says (a binary mask of seven discs).
     """
 
     case: str
     patient: str
     landmarks: list[Path] = field(default_factory=list)
     labels: list[Path] = field(default_factory=list)
+    scan: Case | None = None
 
     def read_landmarks(self, grid: Grid | None = None) -> Landmarks:
         """Landmarks of the first file, or centroids of the masks, in LPS where that is possible."""
@@ -51,21 +55,28 @@ class Annotation:
     def read_labels(self, default_names: Mapping[int, str] | None = None) -> tuple[Volume, dict[int, str]]:
         """Label image and names: of its header, of a ``labels.json`` near it, or the given ones.
 
+        An image of a single value to which several default names could apply is a binary one and has no names.
+
         Raises
         ------
         FileError, DataError
             If there are two images, no names, or labels without a name.
         """
+        if self.scan is not None and (scan := self.scan.load()).labels is not None:
+            return scan.labels, dict(scan.label_names)
         if len(self.labels) > 1:
             found = " and ".join(map(str, self.labels))
             raise FileError(self.labels[0].parent, f"one label image for {self.case}", found, "keep one of them")
         path = self.labels[0]
-        names = read_label_names(path) or _names_near(path) or dict(default_names or {})
+        own = read_label_names(path) or _names_near(path)
+        names = own or dict(default_names or {})
         if not names:
             raise FileError(path.parent / "labels.json", f"the names of the labels in {path}", "no file", "write one")
         volume = read_volume(path)
         if not volume.voxels.any():
             return Volume(volume.voxels.astype("uint8"), volume.grid), names
+        if not own and len(names) > 1 and volume.voxels.max() == 1 and volume.voxels.min() == 0:
+            return Volume((volume.voxels > 0).astype("uint8"), volume.grid), {}
         return Volume(integer_labels(volume.voxels, names, str(path)), volume.grid), names
 
 
@@ -92,7 +103,7 @@ def find_annotations(root: Path) -> dict[str, Annotation]:
     if not landmarks and not labels:
         labels = [path for path in images if not image_stem(path).lower().startswith("image")]
     if not landmarks and not labels:
-        raise FileError(root, "landmarks (.lml .mrk.json .csv .json) or label images", "none", "check the path")
+        raise FileError(root, "landmarks (.lml .mrk.json .csv .json .fcsv) or label images", "none", "check the path")
     patients = read_patients(root / "patients.csv") if (root / "patients.csv").is_file() else {}
     found: dict[str, Annotation] = {}
     for path, is_labels in [*((path, False) for path in landmarks), *((path, True) for path in labels)]:
@@ -101,6 +112,23 @@ def find_annotations(root: Path) -> dict[str, Annotation]:
         if len(path.parts) == min(len(known.parts) for known in (path, *owner.landmarks, *owner.labels)):
             (owner.labels if is_labels else owner.landmarks).append(path)
     return found
+
+
+def find_references(root: Path) -> tuple[dict[str, Annotation], dict[str, str]]:
+    """Find what results are judged against: the cases of a Dixon data set, or else `find_annotations`.
+
+    Returns
+    -------
+    found : dict of str to Annotation
+        Case -> what the folder holds for it.
+    faults : dict of str to str
+        Case -> why it cannot be used.
+    """
+    if not root.is_dir() or _layout(root) != "ivdm3seg":
+        return find_annotations(root), {}
+    dataset = open_dataset(root, "ivdm3seg")
+    found = {case.name: Annotation(case.name, case.patient, labels=_mask(case), scan=case) for case in dataset.cases}
+    return found, {fault.case: fault.error for fault in dataset.faults}
 
 
 def read_pair(truth: Annotation, found: Annotation | None) -> tuple[Landmarks, Landmarks | None]:
@@ -129,6 +157,17 @@ def read_pair(truth: Annotation, found: Annotation | None) -> tuple[Landmarks, L
     )
 
 
+def _layout(root: Path) -> str:
+    try:
+        return detect_layout(root)
+    except FileError:
+        return ""
+
+
+def _mask(case: Case) -> list[Path]:
+    return [] if case.annotation_file is None else [case.annotation_file]
+
+
 def _is_landmark_file(path: Path) -> bool:
     """Tell landmarks from other JSON and tables (summaries, patients, names of labels)."""
     suffix = path.suffix.lower()
@@ -140,12 +179,12 @@ def _is_landmark_file(path: Path) -> bool:
         except ValueError:
             return path.name.lower().endswith(".mrk.json") or path.name.lower() == "landmarks.json"
         return isinstance(content, list) or (isinstance(content, dict) and not _LANDMARK_KEYS.isdisjoint(content))
-    return suffix == ".lml"
+    return suffix in (".lml", ".fcsv")
 
 
 def _is_label_image(path: Path) -> bool:
     stem = image_stem(path).lower()
-    if stem == "labels" or stem.endswith(("_seg", "_labels")):
+    if stem == "labels" or stem.endswith(("_seg", "_labels", "-labels")):
         return True
     try:
         return bool(read_label_names(path))

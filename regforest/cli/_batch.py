@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from regforest.errors import FileError, RegForestError, may_pass
 
-__all__ = ["Failures", "each", "folder_to_write", "say", "with_progress"]
+__all__ = ["Failures", "counted", "detail", "each", "folder_to_write", "result", "say", "with_progress"]
 
+_LOG = logging.getLogger(__name__)
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -22,7 +24,8 @@ class Failures(dict[str, str]):
         """Note a case as failed."""
         self[case] = str(error) if isinstance(error, RegForestError) else f"{type(error).__name__}: {error}"
         named = self[case].startswith(case)
-        say(f"failed: {self[case]}" if named else f"failed: {case}: {self[case]}")
+        unforeseen = None if isinstance(error, RegForestError) or not _LOG.isEnabledFor(logging.DEBUG) else error
+        _LOG.error(f"failed: {self[case]}" if named else f"failed: {case}: {self[case]}", exc_info=unforeseen)
 
     @property
     def exit_code(self) -> int:
@@ -57,17 +60,49 @@ def each(
             yield item, result
 
 
-def with_progress(items: Iterable[T], total: int, unit: str) -> Iterable[T]:
-    """Show a progress bar on stderr while iterating, if it is a terminal."""
-    from tqdm import tqdm
-
-    shown: Iterable[T] = tqdm(items, total=total, unit=unit, disable=None, file=sys.stderr)
+def with_progress(items: Iterable[T], total: int, unit: str, stage: str) -> Iterable[T]:
+    """Show stage, rate and time left on stderr while iterating, if it is a terminal."""
+    shown: Iterable[T] = _bar(stage, unit, total, items)
     return shown
 
 
+def counted(stage: str, unit: str) -> Callable[[int, int], None]:
+    """Return what a long computation calls as ``progress(done, total)``, to show the same."""
+    bars: list[Any] = []
+
+    def show(done: int, total: int) -> None:
+        if not bars:
+            bars.append(_bar(stage, unit, total))
+        bars[0].update(done - bars[0].n)
+        if done == total:
+            bars[0].close()
+
+    return show
+
+
+def _bar(stage: str, unit: str, total: int, items: Iterable[T] | None = None) -> Any:
+    from tqdm import tqdm
+
+    silent = None if _LOG.isEnabledFor(logging.INFO) else True  # None: silent where stderr is no terminal
+    return tqdm(items, desc=stage, total=total, unit=unit, disable=silent, file=sys.stderr, dynamic_ncols=True)
+
+
 def say(line: str) -> None:
-    """Write a line to the log, stderr."""
-    print(line, file=sys.stderr, flush=True)
+    """Write a line to the log, stderr; ``--quiet`` hides it."""
+    _LOG.info(line)
+
+
+def result(line: str) -> None:
+    """Write a line of the result to stdout, above the bars of progress."""
+    from tqdm import tqdm
+
+    tqdm.write(line, file=sys.stdout)
+    sys.stdout.flush()
+
+
+def detail(line: str) -> None:
+    """Write a line to the log that only ``--verbose`` shows."""
+    _LOG.debug(line)
 
 
 def folder_to_write(path: Path) -> Path:

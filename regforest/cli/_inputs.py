@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from regforest.cli._batch import say
 from regforest.errors import FileError
 
-__all__ = ["Input", "cases_of", "images_of"]
+__all__ = ["Input", "bids_folders", "cases_of", "images_of"]
 
 # image_<channel> as in a labelled folder; NN_fat and A1_fat as in IVDM3Seg
 _CHANNEL = re.compile(r"image_(?P<any>.+)|(?P<case>\d\d|[A-Za-z]\d)_(?P<dixon>fat|inn|opp|wat)", re.IGNORECASE)
@@ -25,10 +26,23 @@ class Input:
         Name of the result files, unique in the run.
     files : mapping of str to Path
         Channel -> image; ``"image"`` for a single one.
+    in_bids : bool
+        Whether results carry the suffixes of BIDS: ``_ctd`` for landmarks, ``_dseg`` for segmentations.
     """
 
     stem: str
     files: Mapping[str, Path]
+    in_bids: bool = False
+
+    @property
+    def points_stem(self) -> str:
+        """Name of the landmark files without their format's suffix."""
+        return f"{self.stem}_ctd" if self.in_bids else self.stem
+
+    @property
+    def labels_stem(self) -> str:
+        """Name of the segmentation without its format's suffix."""
+        return f"{self.stem}_dseg" if self.in_bids else f"{self.stem}_seg"
 
     @property
     def name(self) -> str:
@@ -38,25 +52,29 @@ class Input:
 
 
 def images_of(paths: Sequence[Path]) -> list[Input]:
-    """Every image is a case of its own."""
+    """Every image is a case of its own; a BIDS folder stands for its CT images."""
     from regforest.io import image_stem
 
-    unique = list(dict.fromkeys(paths))
+    inputs, others = _bids_inputs(paths, ("CT", "ct"))
+    unique = list(dict.fromkeys(others))
     stems = _unique_stems(unique, [image_stem(path) for path in unique])
-    return [Input(stem, {"image": path}) for stem, path in zip(stems, unique, strict=True)]
+    return inputs + [Input(stem, {"image": path}) for stem, path in zip(stems, unique, strict=True)]
 
 
 def cases_of(paths: Sequence[Path]) -> list[Input]:
     """Group ``image_<channel>`` files of one folder into one case; a folder stands for the images in it.
+
+    A BIDS folder stands for its T2w images, each a case of its own.
 
     Raises
     ------
     FileError
         If a folder holds no image of a known name, or a channel occurs twice in a case.
     """
+    inputs, others = _bids_inputs(paths, ("T2w",))
     groups: dict[Path, dict[str, Path]] = {}
     stems: dict[Path, str] = {}
-    given = {file: path.is_dir() for path in paths for file in _images_in(path)}
+    given = {file: path.is_dir() for path in others for file in _images_in(path)}
     for path, in_case_folder in given.items():
         place, stem, channel = _place(path, in_case_folder)
         if channel in groups.setdefault(place, {}):
@@ -65,7 +83,36 @@ def cases_of(paths: Sequence[Path]) -> list[Input]:
         groups[place][channel] = path
         stems[place] = stem
     unique = _unique_stems(list(groups), list(stems.values()))
-    return [Input(stem, files) for stem, files in zip(unique, groups.values(), strict=True)]
+    return inputs + [Input(stem, files) for stem, files in zip(unique, groups.values(), strict=True)]
+
+
+def bids_folders(paths: Sequence[Path]) -> list[Path]:
+    """Which of the paths are BIDS data sets."""
+    from regforest.datasets.bids_files import is_bids
+
+    return [path for path in paths if path.is_dir() and is_bids(path)]
+
+
+def _bids_inputs(paths: Sequence[Path], suffixes: Sequence[str]) -> tuple[list[Input], list[Path]]:
+    """Turn BIDS folders into their images with one of the suffixes; the second list holds the other paths."""
+    from regforest.datasets.bids_files import find_images
+
+    folders, inputs = bids_folders(paths), []
+    for folder in folders:
+        images, unreadable = find_images(folder)
+        fitting = [image for image in images if image.suffix in suffixes]
+        for path in unreadable:
+            say(f"{path}: this folder cannot be listed and is left out; correct its rights")
+        if not fitting:
+            found = ", ".join(sorted({image.suffix for image in images})) or "no image"
+            wanted = f"images with the suffix {' or '.join(suffixes)}"
+            raise FileError(folder, wanted, found, "name the images themselves")
+        stems = [image.result_stem for image in fitting]
+        doubled = [image.path for image in fitting if stems.count(image.result_stem) > 1]
+        if doubled:
+            raise FileError(folder, "one file for each image", " and ".join(map(str, doubled)), "remove one of them")
+        inputs += [Input(image.result_stem, {"image": image.path}, in_bids=True) for image in fitting]
+    return inputs, [path for path in paths if path not in folders]
 
 
 def _images_in(path: Path) -> list[Path]:

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 __all__ = ["Parser", "add_command", "available_cpus", "nearest", "positive", "seed_number", "unknown_options"]
 
+_MISSING = "arguments are required"
 _CHOICE = re.compile(r"invalid choice: '?([^' ]*)'? \(choose from (.*)\)")
 
 
@@ -22,11 +23,18 @@ class Parser(argparse.ArgumentParser):
         # abbreviated options would change their meaning when an option is added
         super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **options)
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse, keeping the words for the sake of `error`."""
+        self._words = list(args or ())
+        return super().parse_known_args(args, namespace)
+
     def error(self, message: str) -> NoReturn:
         """Print usage, message and suggestion; exit with 2."""
         wrong = _CHOICE.search(message)
         if wrong:
             message += nearest(wrong.group(1), re.findall(r"[\w.-]+", wrong.group(2)))
+        elif _MISSING in message:  # often there, but misspelt
+            message += _hints(self, [word for word in self._words if word.partition("=")[0] not in _options(self)])
         super().error(message)
 
 
@@ -41,14 +49,24 @@ def add_command(
         epilog=f"example:\n{example}",
     )
     parser.set_defaults(run=run, parser=parser)
+    volume = parser.add_mutually_exclusive_group()
+    volume.add_argument("-q", "--quiet", action="store_true", help="no progress and no log but errors")
+    volume.add_argument("-v", "--verbose", action="store_true", help="log every step, with its time")
     return parser
 
 
 def unknown_options(parser: argparse.ArgumentParser, unknown: Sequence[str]) -> str:
     """Message for arguments that no option takes, with the nearest option there is."""
-    known = [option for action in parser._actions for option in action.option_strings]
-    hints = "".join(nearest(word.partition("=")[0], known) for word in unknown if word.startswith("-"))
-    return f"unrecognized arguments: {' '.join(unknown)}{hints}"
+    return f"unrecognized arguments: {' '.join(unknown)}{_hints(parser, unknown)}"
+
+
+def _hints(parser: argparse.ArgumentParser, unknown: Sequence[str]) -> str:
+    options = [word.partition("=")[0] for word in unknown if word.startswith("-")]
+    return "".join(nearest(option, _options(parser)) for option in options)
+
+
+def _options(parser: argparse.ArgumentParser) -> list[str]:
+    return [option for action in parser._actions for option in action.option_strings]
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -17,22 +17,22 @@ __all__ = ["ResultFolder"]
 class ResultFolder:
     """Results of images, three files or more for each; ``<stem>.json`` comes last and marks them as complete.
 
-    A hidden journal tells which model and which image each result was made from.
+    A hidden journal tells which image each result was made from.
 
     Parameters
     ----------
     path : Path
         The folder, which exists.
-    suffixes : sequence of str
-        Files of a complete result.
-    identity : mapping
-        What decides the results beside the images, JSON-ready.
+    segment : bool
+        Whether a segmentation belongs to a complete result.
+    made_with : mapping
+        What decides the results beside the images, JSON-ready; a result holds it too.
     """
 
-    def __init__(self, path: Path, suffixes: Sequence[str], identity: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, segment: bool, made_with: Mapping[str, Any]) -> None:
         from regforest.io import Journal
 
-        self.path, self.suffixes, self.identity = path, suffixes, dict(identity)
+        self.path, self.segment, self.made_with = path, segment, dict(made_with)
         self.journal = Journal(path / ".journal.jsonl")
 
     @contextmanager
@@ -47,7 +47,7 @@ class ResultFolder:
     def finished(self, case: Input) -> dict[str, Any] | None:
         """Read the stored result of a case; None if it is not complete."""
         try:
-            result = json.loads((self.path / f"{case.stem}.json").read_text(encoding="utf-8"))
+            result = json.loads((self.path / f"{case.points_stem}.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
         complete = isinstance(result, dict) and "status" in result and all(f.is_file() for f in self._files(case))
@@ -59,41 +59,33 @@ class ResultFolder:
         if present:
             raise UsageError(f"{present[0]} exists already: add --resume to go on there, or name a new folder")
 
-    def refuse_changed(self, inputs: Sequence[Input]) -> set[str]:
-        """Compare what finished results were made from with what there is now.
-
-        Returns
-        -------
-        set of str
-            Stems of the cases that a killed run was working on.
+    def stored(self, inputs: Sequence[Input]) -> dict[str, dict[str, Any]]:
+        """Read the complete results, by stem.
 
         Raises
         ------
         UsageError
-            That says what differs.
+            If one was made with another model, anchor or version, or the image has changed; says what differs.
         """
         from regforest.io import differences
 
-        identity: dict[str, Any] = {}
-        made_from: dict[str, dict[str, Any]] = {}
-        for entry in self.journal.entries():
-            if entry["event"] == "run":
-                identity = entry.get("identity", {})
-            elif entry["event"] == "finished":
-                made_from[entry["case"]] = {**identity, "image": entry.get("image")}
+        read = {case.stem: self.finished(case) for case in inputs}
+        results = {stem: result for stem, result in read.items() if result is not None}
+        images = {
+            entry["case"]: entry.get("image") for entry in self.journal.entries() if entry["event"] == "finished"
+        }
         for case in inputs:
-            if case.stem in made_from:
-                changed = differences(made_from[case.stem], {**self.identity, "image": _fingerprint(case)})
-                if changed:
-                    raise UsageError(
-                        f"{self.path} holds a result of {case.name} that was made from something else; name a new "
-                        "folder. Differences:\n  " + "\n  ".join(changed)
-                    )
-        return self.journal.unfinished()
-
-    def begin(self) -> None:
-        """Note that a run begins."""
-        self.journal.add("run", identity=self.identity)
+            if case.stem not in results:
+                continue
+            changed = differences(results[case.stem].get("made_with"), self.made_with)
+            if case.stem in images:
+                changed += differences(images[case.stem], _fingerprint(case), "image")
+            if changed:
+                raise UsageError(
+                    f"{self.path / case.points_stem}.json was made from something else than asked for: name a new "
+                    "folder, nothing is mixed or overwritten. Differences:\n  " + "\n  ".join(changed)
+                )
+        return results
 
     def noted(self, work: Callable[[Input], dict[str, Any]]) -> Callable[[Input], dict[str, Any]]:
         """Return the same work, with its begin and end noted."""
@@ -112,7 +104,8 @@ class ResultFolder:
         return noting
 
     def _files(self, case: Input) -> list[Path]:
-        return [self.path / f"{case.stem}{suffix}" for suffix in self.suffixes]
+        points = [self.path / f"{case.points_stem}{suffix}" for suffix in (".mrk.json", ".lml", ".json")]
+        return points + ([self.path / f"{case.labels_stem}.nii.gz"] if self.segment else [])
 
 
 def _fingerprint(case: Input) -> str:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from regforest.cli._batch import Failures, each, folder_to_write, say, with_progress
-from regforest.cli._inputs import Input, cases_of, images_of
+from regforest._version import __version__
+from regforest.cli._batch import Failures, detail, each, folder_to_write, result, say, with_progress
+from regforest.cli._console import announce_compilation
+from regforest.cli._forecast import say_forecast, will_label
+from regforest.cli._inputs import Input, bids_folders, cases_of, images_of
 from regforest.cli._parser import add_command, add_jobs, add_max_memory, add_out
 from regforest.cli._results import ResultFolder
 from regforest.errors import DataError, UsageError
@@ -20,11 +24,13 @@ if TYPE_CHECKING:
 
 _LABEL_EXAMPLE = """\
   regforest label scan1.nii.gz scan2.mhd -o labelled --model ct.rfm --resume
-  regforest label scan.nii.gz -o labelled --model ct.rfm --anchor L5=4.5,-20,-312"""
+  regforest label scan.nii.gz -o labelled --model ct.rfm --anchor L5=4.5,-20,-312
+  regforest label BIDS_DIR -o BIDS_DIR/derivatives/regforest --model ct.rfm"""
 _DISCS_EXAMPLE = """\
   regforest discs lumbar.nii.gz -o discs --model mr.rfm --segment
   regforest discs patient7/image_*.nii.gz -o discs --model dixon.rfm --jobs 2
   regforest discs lumbar.nii.gz -o discs --model mr.rfm --anchor L4/L5=4.5,-20,-312"""
+_DEFAULT_MODELS = {"label": "ct-phantom", "discs": "mr-phantom"}
 _VOXEL_BYTES = 4  # at most, of an image as it is read
 _TRAINING = {
     "label": "regforest phantom ct -n 40 --seed 0 -o DIR, then regforest train vertebrae --data DIR -o MODEL.rfm",
@@ -35,11 +41,11 @@ _TRAINING = {
 def add_commands(commands: Any) -> None:
     """Add ``label`` and ``discs``."""
     label = add_command(commands, "label", run_label, "find and name the vertebrae in CT scans", _LABEL_EXAMPLE)
-    _add_options(label, "L5")
+    _add_options(label, "L5", _DEFAULT_MODELS["label"])
     label.set_defaults(segment=False)
     discs = add_command(commands, "discs", run_discs, "find, name and segment discs in MR scans", _DISCS_EXAMPLE)
-    _add_options(discs, "L4/L5")
-    discs.add_argument("--segment", action="store_true", help="write <stem>_seg.nii.gz on the grid of the image too")
+    _add_options(discs, "L4/L5", _DEFAULT_MODELS["discs"])
+    discs.add_argument("--segment", action="store_true", help="write <stem>_seg.nii.gz too, with its tables of names")
 
 
 def run_label(arguments: argparse.Namespace) -> int:
@@ -52,13 +58,17 @@ def run_discs(arguments: argparse.Namespace) -> int:
     return _run(arguments, cases_of(arguments.images))
 
 
-def _add_options(parser: argparse.ArgumentParser, level: str) -> None:
-    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help=".nii .nii.gz .mha .mhd .nrrd")
+def _add_options(parser: argparse.ArgumentParser, level: str, model: str) -> None:
+    parser.add_argument(
+        "images", nargs="+", type=Path, metavar="IMAGE", help=".nii .nii.gz .mha .mhd .nrrd, or a BIDS folder"
+    )
     add_out(parser, "OUT", "folder for <stem>.mrk.json, <stem>.lml and <stem>.json")
-    parser.add_argument("--model", metavar="FILE|NAME", help="model file, or the name of a built-in model")
+    parser.add_argument(
+        "--model", metavar="FILE|NAME", help=f"model file, or the name of a built-in model (default: {model})"
+    )
     parser.add_argument("--resume", action="store_true", help="skip images whose results are complete")
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
-    parser.add_argument("--preview", action="store_true", help="write <stem>.png, a picture of the result")
+    parser.add_argument("--preview", action="store_true", help="write the picture <stem>.png and <stem>.html")
     parser.add_argument(
         "--anchor", action="append", default=[], type=_anchor, metavar=f"{level}=x,y,z",
         help="a level that you know, and a point on it in LPS mm (one image only)",
@@ -69,25 +79,35 @@ def _add_options(parser: argparse.ArgumentParser, level: str) -> None:
 
 def _run(arguments: argparse.Namespace, inputs: Sequence[Input]) -> int:
     anchor = _checked_anchors(arguments.anchor, len(inputs))
-    suffixes = [".mrk.json", ".lml", ".json", *(["_seg.nii.gz"] if arguments.segment else [])]
-    folder = ResultFolder(folder_to_write(arguments.out), suffixes, _identity(arguments, anchor))
+    model = _model_file(arguments)
+    made_with = _made_with(model, anchor)
+    folder = ResultFolder(folder_to_write(arguments.out), arguments.segment, made_with)
     with folder.held():
-        return _label(arguments, inputs, folder, anchor)
+        return _label(arguments, inputs, folder, model, anchor)
 
 
 def _label(
-    arguments: argparse.Namespace, inputs: Sequence[Input], folder: ResultFolder, anchor: Mapping[str, Any]
+    arguments: argparse.Namespace,
+    inputs: Sequence[Input],
+    folder: ResultFolder,
+    model: Path,
+    anchor: Mapping[str, Any],
 ) -> int:
-    todo, suspects = _to_do(inputs, folder, arguments.resume)
+    results = folder.stored(inputs) if arguments.resume else {}
+    if results:
+        say(f"{len(results)} of {len(inputs)} are complete and skipped")
+    todo = [case for case in inputs if case.stem not in results]
+    if not arguments.resume:
+        folder.refuse_existing(inputs)
     failures = Failures()
-    results: dict[str, Any] = {i.stem: folder.finished(i) for i in inputs if i not in todo}
     if todo:
-        worker = _Worker(arguments, _load(arguments), anchor)
-        folder.begin()
-        for case, result in _outcomes(todo, suspects, worker, folder, failures):
-            results[case.stem] = result
+        worker = _Worker(arguments, _load(arguments.command, model), anchor, folder.made_with)
+        _describe_derivative(folder.path, arguments.images)
+        say_forecast(will_label(todo, arguments.command, arguments.jobs))
+        for case, found in _outcomes(todo, worker, folder, failures):
+            results[case.stem] = found
             if not arguments.json:
-                print(_line(case.stem, result), flush=True)
+                result(_line(case.stem, found))
     if arguments.json:
         failed = [{"image": case.name, "error": failures[case.name]} for case in inputs if case.name in failures]
         done = [results[case.stem] for case in inputs if case.stem in results]
@@ -96,38 +116,39 @@ def _label(
 
 
 def _outcomes(
-    todo: Sequence[Input], suspects: set[str], worker: _Worker, folder: ResultFolder, failures: Failures
+    todo: Sequence[Input], worker: _Worker, folder: ResultFolder, failures: Failures
 ) -> Iterator[tuple[Input, dict[str, Any]]]:
     """Label every image; what a killed run was at, and what may have failed for want of memory, comes last."""
+    suspects = folder.journal.unfinished()
     again = [case for case in todo if case.stem in suspects]
     first = [case for case in todo if case.stem not in suspects]
-    shown = with_progress(first, len(first), "image")
+    shown = with_progress(first, len(first), "image", worker.arguments.command)
     yield from each(shown, lambda case: case.name, folder.noted(worker), failures, again=again)
     yield from each(again, lambda case: case.name, folder.noted(worker.sparing), failures)
 
 
-def _identity(arguments: argparse.Namespace, anchor: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what decides the results beside the images."""
-    from regforest.io import fingerprint
+def _describe_derivative(out: Path, paths: Sequence[Path]) -> None:
+    """Make the folder of results a BIDS derivative, if a BIDS folder is among the inputs."""
+    from regforest.datasets.bids_files import DESCRIPTION, IGNORED, derivative_description
+    from regforest.io import write_json, write_text
 
-    model = arguments.model
-    return {
-        "command": arguments.command,
-        "model": fingerprint([Path(model)]) if model is not None and Path(model).is_file() else model,
-        "segment": arguments.segment,
-        "anchor": {name: list(point) for name, point in anchor.items()},
-    }
+    for source in bids_folders(paths):
+        write_json(out / DESCRIPTION, derivative_description(out, source))
+        write_text(out / ".bidsignore", IGNORED)
 
 
 class _Worker:
     """Everything between an image and its result files."""
 
-    def __init__(self, arguments: argparse.Namespace, localizer: Any, anchor: Mapping[str, Any]) -> None:
+    def __init__(
+        self, arguments: argparse.Namespace, localizer: Any, anchor: Mapping[str, Any], made_with: Mapping[str, Any]
+    ) -> None:
+        self.arguments, self.localizer, self.anchor, self.made_with = arguments, localizer, anchor, made_with
         from regforest._memory import resident_mb
         from regforest._threads import pin_blas
 
+        announce_compilation()
         pin_blas()  # the localizer has been loaded, and BLAS with it
-        self.arguments, self.localizer, self.anchor = arguments, localizer, anchor
         limit_mb = arguments.max_memory
         self.free_mb = None if limit_mb is None else limit_mb - resident_mb()
 
@@ -153,26 +174,39 @@ class _Worker:
 
     def _labelled(self, case: Input, jobs: int, max_memory_mb: float | None) -> dict[str, Any]:
         from regforest.datasets.labelled_folder import read_aligned
-        from regforest.io import write_json, write_label_image, write_landmarks
+        from regforest.io import (
+            write_bids_labels,
+            write_json,
+            write_label_image,
+            write_label_tables,
+            write_landmarks,
+        )
 
+        start = time.perf_counter()
         channels = read_aligned(case.files)
         image = next(iter(channels.values()))
         for name, point in self.anchor.items():
             if not image.grid.contains([point]).all():
                 raise DataError(f"--anchor {name}={point} lies outside {case.name}; expected LPS millimetres")
         found, labels = self._apply(channels, jobs, max_memory_mb)
-        target = self.arguments.out / case.stem
+        target, labels_stem = self.arguments.out / case.points_stem, self.arguments.out / case.labels_stem
         for suffix in (".mrk.json", ".lml"):
             write_landmarks(found.landmarks, f"{target}{suffix}", image.grid)
         if labels is not None:
             like = next(iter(case.files.values()))
-            write_label_image(labels, self.localizer.label_names, f"{target}_seg.nii.gz", like)
+            write_label_image(labels, self.localizer.label_names, f"{labels_stem}.nii.gz", like)
+            write_label_tables(self.localizer.label_names, labels_stem)
+            if case.in_bids:
+                write_bids_labels(self.localizer.label_names, f"{labels_stem}.tsv")
         if self.arguments.preview:
-            from regforest.report import preview_png
+            from regforest.report import Masks, write_preview
 
-            preview_png(image, found, f"{target}.png")
-        result = found.to_json(case.name)
+            masks = None if labels is None else Masks(labels, self.localizer.label_names)
+            write_preview(image, found, target, case.stem, masks)
+        result = {**found.to_json(case.name), "made_with": self.made_with}
         write_json(f"{target}.json", result)
+        size = " x ".join(map(str, image.grid.size_xyz))
+        detail(f"{case.name}: {size} voxels, {time.perf_counter() - start:.1f} s, written: {target}.json")
         return result
 
     def _apply(
@@ -186,12 +220,27 @@ class _Worker:
         return self.localizer.localize(given, **options), None
 
 
-def _load(arguments: argparse.Namespace) -> Any:
-    model = arguments.model
-    if model is None or not Path(model).is_file():
-        given = f"no model file {model!r}, and no" if model else "no --model given, and no"
-        raise UsageError(f"{given} models are built into this version; train one: {_TRAINING[arguments.command]}")
-    if arguments.command == "label":
+def _model_file(arguments: argparse.Namespace) -> Path:
+    from regforest.models import model_file
+
+    command: str = arguments.command
+    try:
+        return model_file(arguments.model or _DEFAULT_MODELS[command])
+    except UsageError as error:
+        raise UsageError(f"{error}; train one: {_TRAINING[command]}") from error
+
+
+def _made_with(model: Path, anchor: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what decides a result besides the image; JSON-ready."""
+    import hashlib
+
+    digest = hashlib.sha256(model.read_bytes()).hexdigest()[:16]
+    return {"regforest": __version__, "model": digest, "anchor": {name: list(at) for name, at in anchor.items()}}
+
+
+def _load(command: str, model: Path) -> Any:
+    detail(f"model: {model}")
+    if command == "label":
         from regforest.vertebrae import VertebraLocalizer
 
         return VertebraLocalizer.load(model)
@@ -223,18 +272,6 @@ def _checked_anchors(
         return {level(name).name: point for name, point in anchors}
     except LevelError as error:
         raise UsageError(f"--anchor: {error}") from error
-
-
-def _to_do(inputs: Sequence[Input], folder: ResultFolder, resume: bool) -> tuple[list[Input], set[str]]:
-    """Return the cases that are not complete, and the stems of those that a killed run was at."""
-    if not resume:
-        folder.refuse_existing(inputs)
-        return list(inputs), set()
-    suspects = folder.refuse_changed(inputs)
-    todo = [case for case in inputs if folder.finished(case) is None]
-    if len(todo) < len(inputs):
-        say(f"{len(inputs) - len(todo)} of {len(inputs)} are complete and skipped")
-    return todo, suspects
 
 
 def _line(stem: str, result: Mapping[str, Any]) -> str:

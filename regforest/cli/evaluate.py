@@ -39,9 +39,12 @@ def add_commands(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Match cases by name, judge each, print the summary."""
-    from regforest.cli._annotations import find_annotations
+    from regforest.cli._annotations import find_annotations, find_references
 
-    predicted, reference = find_annotations(arguments.predicted), find_annotations(arguments.reference)
+    predicted, (reference, faults) = find_annotations(arguments.predicted), find_references(arguments.reference)
+    failures = Failures()
+    for case, error in faults.items():
+        failures.add(case, DataError(error))
     for case in sorted(predicted.keys() - reference.keys()):
         say(f"{case}: no reference, left out")
     missing = sorted(reference.keys() - predicted.keys())
@@ -51,7 +54,6 @@ def run(arguments: argparse.Namespace) -> int:
         raise FileError(arguments.predicted, wanted, found, "rename the files")
     for case in missing:
         say(f"{case}: no prediction, counts as missed")
-    failures = Failures()
     pairs = [(reference[case], predicted.get(case)) for case in sorted(reference)]
     by_masks = any(found.labels for found in predicted.values()) and any(truth.labels for truth in reference.values())
     judged = each(
@@ -90,7 +92,7 @@ def _judge_masks(
     import numpy as np
 
     from regforest.datasets.masks import centroids
-    from regforest.evaluation import evaluate_structures
+    from regforest.evaluation import divided_labels, evaluate_structures
     from regforest.spatial import AnnotatedScan, Landmarks, Volume
 
     labels, names = truth.read_labels()
@@ -101,7 +103,11 @@ def _judge_masks(
     if found is not None:
         if found.labels:
             predicted, predicted_names = found.read_labels(default_names=names)
-        landmarks = found.read_landmarks(labels.grid) if found.landmarks else centroids(*found.read_labels(names))
+            if not predicted_names:  # binary, as the challenge takes it
+                predicted, predicted_names = divided_labels(predicted, labels, truth.case), names
+            landmarks = centroids(predicted, predicted_names)
+        if found.landmarks:
+            landmarks = found.read_landmarks(labels.grid)
     rows = evaluate_structures(scan, landmarks or Landmarks({}), predicted, predicted_names)
     return rows, scan.landmarks, landmarks
 

@@ -1,4 +1,4 @@
-"""``regforest inspect`` and ``regforest convert``: look at files, turn landmark formats into each other."""
+"""``regforest inspect``: look at files and data sets."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from regforest.cli._batch import Failures, each, with_progress
+from regforest.cli._batch import Failures, each, say, with_progress
 from regforest.cli._parser import add_command
-from regforest.errors import DataError, FileError
+from regforest.errors import DataError, FileError, UsageError
 
 if TYPE_CHECKING:
     from regforest.datasets import Case, Dataset
@@ -18,39 +18,24 @@ if TYPE_CHECKING:
 
 _INSPECT_EXAMPLE = """\
   regforest inspect scan.nii.gz
-  regforest inspect /data/spine-ct --json > remarks.json"""
-_CONVERT_EXAMPLE = """\
-  regforest convert 4517454.lml 4517454.mrk.json --reference 4517454.nii.gz"""
+  regforest inspect /data/spine-ct --json > remarks.json
+  regforest inspect /data/spine-ct --export suspicious.csv"""
 
 
 def add_commands(commands: Any) -> None:
-    """Add ``inspect`` and ``convert``."""
+    """Add ``inspect``."""
     inspect = add_command(
         commands, "inspect", run_inspect, "what a file or data set holds, and what looks suspicious", _INSPECT_EXAMPLE
     )
     inspect.add_argument("path", type=Path, metavar="PATH", help="image, landmarks, or the folder of a data set")
     inspect.add_argument(
-        "--layout", choices=("auto", "spine-ct", "ivdm3seg", "labelled-folder"), default="auto",
+        "--layout", choices=("auto", "spine-ct", "ivdm3seg", "labelled-folder", "bids"), default="auto",
         help="of a data set (default: told from the files)",
     )  # fmt: skip
     inspect.add_argument("--json", action="store_true", help="print JSON")
-    convert = add_command(
-        commands, "convert", run_convert, "turn a landmark file into another format", _CONVERT_EXAMPLE
+    inspect.add_argument(
+        "--export", type=Path, metavar="FILE.csv", help="of a data set: write what looks suspicious, scan by scan"
     )
-    convert.add_argument("source", type=Path, metavar="IN", help=".lml, .mrk.json, .csv, or .json (VerSe, points)")
-    convert.add_argument(
-        "target", type=Path, metavar="OUT", help=".lml, .mrk.json, .csv, landmarks.json or VerSe .json"
-    )
-    convert.add_argument("--reference", type=Path, metavar="IMAGE", help="the image; needed to or from LML and VerSe")
-
-
-def run_convert(arguments: argparse.Namespace) -> int:
-    """Read, write."""
-    from regforest.io import read_grid, read_landmarks, write_landmarks
-
-    grid = read_grid(arguments.reference) if arguments.reference else None
-    write_landmarks(read_landmarks(arguments.source, grid), arguments.target, grid)
-    return 0
 
 
 def run_inspect(arguments: argparse.Namespace) -> int:
@@ -58,6 +43,8 @@ def run_inspect(arguments: argparse.Namespace) -> int:
     path = arguments.path
     if path.is_dir():
         return _inspect_dataset(arguments)
+    if arguments.export:
+        raise UsageError("--export is an option for the folder of a data set")
     content = _describe_file(path)
     if arguments.json:
         print(json.dumps(content, indent=1))
@@ -103,8 +90,10 @@ def _inspect_dataset(arguments: argparse.Namespace) -> int:
     failures = Failures()
     for fault in dataset.faults:
         failures.add(fault.case, DataError(fault.error))
-    shown = with_progress(dataset.cases, len(dataset.cases), "scan")
+    shown = with_progress(dataset.cases, len(dataset.cases), "scan", "inspect")
     rows = [row for _, row in each(shown, lambda case: case.name, _row, failures)]
+    if arguments.export:
+        _export(arguments.export, rows, failures)
     if arguments.json:
         head = {name: getattr(dataset, name) for name in ("layout", "terms", "citation", "notes")}
         print(json.dumps({"dataset": dataset.name, **head, "cases": rows, "failed": failures}, indent=1))
@@ -123,20 +112,44 @@ def _print_dataset(dataset: Dataset, rows: Sequence[Mapping[str, Any]]) -> None:
         levels = row["levels"]
         extent = f"{len(levels)} levels {levels[0]}-{levels[-1]}" if levels else "no levels"
         print(f"{row['case']} ({row['patient']}): {size} voxels of {spacing} mm, {row['axes']}, {extent}")
+        for column, text in row["info"].items():
+            print(f"  {column}: {text}")
         for remark in row["remarks"]:
             print(f"  ! {remark}")
 
 
+def _export(path: Path, rows: Sequence[Mapping[str, Any]], failures: Mapping[str, str]) -> None:
+    """Write one line for each remark, ready to be sent to the owners of the data."""
+    import csv
+    import io
+
+    from regforest.io import write_text
+
+    found = [(row["case"], row["patient"], remark) for row in rows for remark in row["remarks"]]
+    found += [(case, "", error) for case, error in failures.items()]
+    text = io.StringIO(newline="")
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(("case", "patient", "remark"))
+    table.writerows(sorted(found))
+    write_text(path, text.getvalue())
+    named = len({case for case, _, _ in found})
+    say(f"written: {path}, {len(found)} remarks on {named} of {len(rows) + len(failures)} cases")
+
+
 def _row(case: Case) -> dict[str, Any]:
     from regforest.datasets.annotation_checks import spine_remarks
+    from regforest.spatial import AnnotatedScan, Landmarks
 
-    scan = case.load()
+    annotated = case.annotation_file is not None
+    # an image that nobody annotated is looked at all the same
+    scan = case.load() if annotated else AnnotatedScan(case.name, case.patient, case.read_channels(), Landmarks({}))
     return {
         "case": case.name,
         "patient": case.patient,
         "channels": list(scan.channels),
         **_geometry(scan.image.grid),
         "levels": list(scan.landmarks),
+        "info": dict(case.info),
         "remarks": [*scan.notes, *spine_remarks(scan.landmarks)],
     }
 

@@ -21,8 +21,14 @@ _PACKAGES = (
     "SimpleITK",
     "tqdm",
     "matplotlib",
-    "pydicom",
+    "shtab",
 )
+_EXTRAS = {
+    "dicom": ("pydicom", "highdicom", "pylibjpeg", "pylibjpeg-libjpeg", "pylibjpeg-openjpeg"),
+    "sheets": ("openpyxl",),
+    "view": ("ipyniivue",),
+    "cluster": ("dask", "distributed"),
+}
 
 
 def add_commands(commands: Any) -> None:
@@ -42,6 +48,9 @@ def run(arguments: argparse.Namespace) -> int:
     versions = ", ".join(f"{name} {version or 'missing'}" for name, version in content["packages"].items())
     print(f"regforest {__version__}, Python {content['python']}")
     print(f"packages: {versions}")
+    for name, installed in content["extras"].items():
+        advice = "installed" if installed else f"missing; pip install 'regforest[{name}]'"
+        print(f"extra:    {name}: {advice}")
     print(f"models:   {', '.join(content['models']) or 'none built in; see regforest train'}")
     print(f"layouts:  {', '.join(content['layouts'])}")
     print(f"levels:   {', '.join(level['name'] for level in content['levels'])}")
@@ -50,14 +59,18 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _content() -> dict[str, Any]:
     from regforest.datasets.detect import LAYOUTS
+    from regforest.models import built_in_models
+    from regforest.spatial.level_tables import LEVEL_TABLES
     from regforest.spatial.levels import DISCS, LEVELS, level
 
     return {
         "version": __version__,
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in _PACKAGES},
-        "models": [],
+        "extras": {name: all(map(_version, packages)) for name, packages in _EXTRAS.items()},
+        "models": list(built_in_models()),
         "layouts": list(LAYOUTS),
+        "label_tables": list(LEVEL_TABLES),
         "levels": [
             {"name": name, "number": level(name).number, "region": level(name).region} for name in (*LEVELS, *DISCS)
         ],

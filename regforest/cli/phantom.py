@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from regforest.cli._batch import folder_to_write, say
+from regforest.cli._batch import counted, folder_to_write, say
 from regforest.cli._parser import add_command, add_jobs, add_out, positive, seed_number
 from regforest.errors import UsageError
 
@@ -79,7 +77,7 @@ def _write_ct(arguments: argparse.Namespace, ids: tuple[str, ...] | None, count:
         ids=ids,
         matrix=arguments.matrix or DEFAULT_MATRIX,
         jobs=arguments.jobs,
-        progress=_progress(),
+        progress=counted("phantom", "scan"),
     )
 
 
@@ -94,7 +92,7 @@ def _write_mr(arguments: argparse.Namespace, count: int) -> None:
         contrast=contrast,
         layout=arguments.layout or ("ivdm3seg" if contrast == "dixon" else "labelled-folder"),
         jobs=arguments.jobs,
-        progress=_progress(),
+        progress=counted("phantom", "scan"),
     )
 
 
@@ -110,18 +108,3 @@ def _ids(arguments: argparse.Namespace) -> tuple[tuple[str, ...] | None, int]:
     if count > len(ids):
         raise UsageError(f"-n {count} asks for more scans than the {len(ids)} ids of {arguments.ids}")
     return ids[:count], count
-
-
-def _progress() -> Callable[[int, int], None]:
-    """Show a bar of finished scans, if stderr is a terminal."""
-    from tqdm import tqdm
-
-    bar = tqdm(unit="scan", disable=None, file=sys.stderr)
-
-    def show(done: int, total: int) -> None:
-        bar.total = total
-        bar.update(done - bar.n)
-        if done == total:
-            bar.close()
-
-    return show

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from regforest.cli._batch import Failures, each, folder_to_write, say, with_progress
+from regforest.cli._batch import Failures, counted, each, folder_to_write, say, with_progress
+from regforest.cli._console import announce_compilation
+from regforest.cli._forecast import say_forecast, will_train
 from regforest.cli._parser import add_command, add_jobs, add_out, positive, seed_number
 from regforest.errors import DataError, UsageError
 
@@ -29,7 +30,7 @@ def add_commands(commands: Any) -> None:
     )
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="data set")
     parser.add_argument(
-        "--layout", choices=("auto", "spine-ct", "ivdm3seg", "labelled-folder"), default="auto",
+        "--layout", choices=("auto", "spine-ct", "ivdm3seg", "labelled-folder", "bids"), default="auto",
         help="how the data set is organised (default: told from the files)",
     )  # fmt: skip
     add_out(parser, "MODEL.rfm", "the model")
@@ -41,12 +42,15 @@ def add_commands(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Open the data set, train, save."""
-    from regforest.datasets import open_dataset
+    from regforest.datasets import announce_terms, open_dataset
 
     if arguments.quick and arguments.what == "discs":
         raise UsageError("--quick is an option of train vertebrae; discs are learned in seconds")
+    if arguments.out.exists():
+        raise UsageError(f"{arguments.out} exists already: name a new file, nothing is overwritten")
     dataset = open_dataset(arguments.data, arguments.layout)
     folder_to_write(arguments.out.absolute().parent)
+    announce_terms(dataset)
     for note in dataset.notes:
         say(f"{dataset.name}: {note}")
     failures = Failures()
@@ -54,6 +58,9 @@ def run(arguments: argparse.Namespace) -> int:
         failures.add(fault.case, DataError(fault.error))
     if not dataset.cases:
         raise DataError(f"{dataset.root}: no usable case; see the messages above")
+    announce_compilation()
+    if not arguments.quick:
+        say_forecast(will_train(dataset.cases[: arguments.limit], arguments.what, arguments.jobs))
     scans = _scans(dataset, arguments.limit, failures)
     localizer = _vertebrae(arguments, scans) if arguments.what == "vertebrae" else _discs(arguments, scans)
     localizer.save(arguments.out)
@@ -65,7 +72,7 @@ def _vertebrae(arguments: argparse.Namespace, scans: Iterator[AnnotatedScan]) ->
     from regforest.vertebrae import VertebraLocalizer, VertebraSettings
 
     localizer = VertebraLocalizer(VertebraSettings.quick() if arguments.quick else None, seed=arguments.seed)
-    return localizer.fit(scans, progress=_line, n_jobs=arguments.jobs)
+    return localizer.fit(scans, progress=counted("grow trees", "tree"), n_jobs=arguments.jobs)
 
 
 def _discs(arguments: argparse.Namespace, scans: Iterator[AnnotatedScan]) -> Any:
@@ -78,13 +85,8 @@ def _discs(arguments: argparse.Namespace, scans: Iterator[AnnotatedScan]) -> Any
 
 def _scans(dataset: Dataset, limit: int | None, failures: Failures) -> Iterator[AnnotatedScan]:
     cases = dataset.cases[:limit]
-    shown = with_progress(cases, len(cases), "scan")
+    shown = with_progress(cases, len(cases), "scan", "read scans")
     for _, scan in each(shown, lambda case: case.name, lambda case: case.load(), failures):
         for note in scan.notes:
             say(f"{scan.name}: {note}")
         yield scan
-
-
-def _line(text: str) -> None:
-    if sys.stderr.isatty():
-        say(text)

@@ -2,7 +2,8 @@
 
 from regforest.datasets.case import Case, Dataset, Fault
 from regforest.datasets.detect import LAYOUTS, detect_layout, open_dataset
-from regforest.datasets.splits import Splits, folds_for, read_splits
+from regforest.datasets.splits import Splits, folds_for, read_splits, split_differences, train_and_test_for
+from regforest.datasets.terms import announce_terms
 
 __all__ = [
     "LAYOUTS",
@@ -10,8 +11,11 @@ __all__ = [
     "Dataset",
     "Fault",
     "Splits",
+    "announce_terms",
     "detect_layout",
     "folds_for",
     "open_dataset",
     "read_splits",
+    "split_differences",
+    "train_and_test_for",
 ]

@@ -20,6 +20,7 @@ _SHELL_SHARE = 0.1
 _PROBE_MM = 12.0
 _MIN_BONE_SHARE = 0.8
 _BORDER_MM = 1.0
+_MIN_DROP = 0.1  # of a step: only the sacrum is ever as near to horizontal
 _RARE = ("T13", "L6")
 
 
@@ -83,6 +84,8 @@ def spine_remarks(landmarks: Landmarks) -> list[str]:
         deviation = (length - mean) / float(np.sqrt(along @ usual.covariance_mm2 @ along))
         if landmarks.frame == "LPS" and step @ along <= 0:
             remarks.append(f"{lower} does not lie below {upper}")
+        elif upper != "S1" and abs(step[2]) < _MIN_DROP * length:
+            remarks.append(f"{upper} and {lower} lie at one height")
         elif abs(deviation) > _MAX_STEP_DEVIATION:
             remarks.append(f"{upper} to {lower}: {length:.0f} mm, usually {mean:.0f} mm")
     return remarks

@@ -26,12 +26,15 @@ class Case(ABC):
         Channel -> file; a scan with a single image calls it ``"image"``.
     annotation_file : Path or None
         Landmarks or mask.
+    info : mapping of str to str
+        What a table of the data set says about the scan, column -> text.
     """
 
     name: str
     patient: str
     image_files: Mapping[str, Path]
     annotation_file: Path | None
+    info: Mapping[str, str] = field(default_factory=dict, kw_only=True)
 
     @abstractmethod
     def read_channels(self) -> dict[str, Volume]:

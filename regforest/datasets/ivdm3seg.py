@@ -27,17 +27,12 @@ from regforest.datasets.disc_masks import DISC_NAMES, disc_measures, pair_scans,
 from regforest.datasets.labelled_folder import read_aligned, strip_suffix
 from regforest.datasets.masks import centroids, labels_on_grid
 from regforest.datasets.patients import read_patients
+from regforest.datasets.terms import IVDM3SEG
 from regforest.errors import DataError, FileError, RegForestError
 from regforest.io import read_volume, write_volume
 from regforest.spatial import AnnotatedScan, Grid, Volume
 
-__all__ = ["CITATION", "TERMS", "Ivdm3segCase", "open_ivdm3seg", "write_ivdm3seg_case"]
-
-CITATION = (
-    "C. Chen, D. Belavy, G. Zheng: 3D Intervertebral Disc Localization and Segmentation from MR Images by "
-    "Data-driven Regression and Classification. MLMI 2014"
-)
-TERMS = "IVDM3Seg: by signed agreement with the organisers; the images may not be passed on; cite the MLMI 2014 paper"
+__all__ = ["Ivdm3segCase", "open_ivdm3seg", "write_ivdm3seg_case"]
 
 _LABEL_NAMES = dict(enumerate(DISC_NAMES, start=1))
 _STEM = re.compile(r"(?P<case>[A-Za-z]?\d+)[_-](?P<what>fat|inn|opp|wat|image|t1|t2|labels?)", re.IGNORECASE)
@@ -112,8 +107,8 @@ def open_ivdm3seg(root: Path, patients: Path | None = None) -> Dataset:
     all_faults = tuple(sorted([*faults, *more_faults], key=lambda fault: fault.case))
     phantom = (root / "phantom.json").exists()
     return Dataset(
-        "MR phantom" if phantom else "IVDM3Seg", "ivdm3seg", root, tuple(cases), all_faults,
-        "" if phantom else TERMS, "" if phantom else CITATION, tuple(notes),
+        "MR phantom" if phantom else IVDM3SEG.name, "ivdm3seg", root, tuple(cases), all_faults,
+        "" if phantom else IVDM3SEG.terms, "" if phantom else IVDM3SEG.citation, tuple(notes),
     )  # fmt: skip
 
 

@@ -6,34 +6,28 @@
     spine-1..5/patientNNNN/<id>/<id>.{nii.gz,lml}        later copy
     spine-test-data/<id>.{nii.gz,lml}                    test set of the 2014 challenge
 
-Scan ids are all digits; folders that are not are left out. Coordinates of the LML files are grid millimetres, which
-`SpineCtCase.load` checks against each image.
+Scan ids are all digits; what has another name is left out and mentioned. Coordinates of the LML files are grid
+millimetres, which `SpineCtCase.load` checks against each image. The sheet ``UWSpineCT-meta-data.xlsx`` is read where
+it lies in the folder.
 """
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from regforest.datasets.annotation_checks import coordinate_remarks
 from regforest.datasets.case import Case, Dataset, Fault
+from regforest.datasets.scan_sheet import find_sheet, read_scan_sheet
+from regforest.datasets.terms import SPINE_CT
 from regforest.errors import DataError, FileError, RegForestError
-from regforest.io import IMAGE_SUFFIXES, image_stem, read_grid, read_landmarks, read_volume
+from regforest.io import IMAGE_SUFFIXES, image_stem, lml_remarks, read_grid, read_landmarks, read_volume
 from regforest.spatial import AnnotatedScan, Volume, hounsfield_doubt
 
-__all__ = ["CITATION", "TERMS", "SpineCtCase", "open_spine_ct"]
-
-TERMS = (
-    "Annotated Spine CT Database (Microsoft Research and the University of Washington): for non-commercial research "
-    "under the licence accepted at download; not to be redistributed."
-)
-CITATION = (
-    "B. Glocker, D. Zikic, E. Konukoglu, D. R. Haynor, A. Criminisi: Vertebrae Localization in Pathological Spine CT "
-    "via Dense Classification from Sparse Annotations. MICCAI 2013."
-)
+__all__ = ["SpineCtCase", "open_spine_ct"]
 
 _PATIENT = re.compile(r"patient[ _-]?(\d+)", re.IGNORECASE)
 _MAX_DEPTH = 4
@@ -70,11 +64,14 @@ class SpineCtCase(Case):
         if not len(landmarks):
             raise DataError(f"{path}: expected annotated vertebrae, found none; complete it or take the scan out")
         if not image.grid.contains(landmarks.points_lps_mm).any():
+            as_world = image.grid.contains(read_landmarks(path).points).any()
             raise DataError(
                 f"{path}: expected millimetres from the first voxel, found no point inside the image; "
-                f"check that it belongs to {self.image_files['image']}"
+                + ("they would be inside as LPS millimetres: " if as_world else "")
+                + f"check that it belongs to {self.image_files['image']}"
             )
-        notes = [f"{path.name}: {remark}" for remark in coordinate_remarks(image, landmarks)]
+        remarks = [*lml_remarks(path), *coordinate_remarks(image, landmarks)]
+        notes = [f"{path.name}: {remark}" for remark in remarks]
         if doubt := hounsfield_doubt(image):
             notes.append(f"{self.image_files['image'].name}: {doubt}")
         return AnnotatedScan(self.name, self.patient, {"image": image}, landmarks, notes=tuple(notes))
@@ -90,11 +87,25 @@ class _Scan:
     patient: str = ""
 
 
+@dataclass
+class _Search:
+    """What a walk through the folders brings to light."""
+
+    root: Path
+    scans: dict[str, _Scan] = field(default_factory=lambda: defaultdict(_Scan))
+    faults: list[Fault] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def leave_out(self, path: Path, why: str) -> None:
+        self.notes.append(f"{path.relative_to(self.root)}: left out, {why}")
+
+
 def open_spine_ct(root: Path) -> Dataset:
     """Find the scans below a folder; headers are read, voxels are not.
 
     A scan without image or landmarks, with two of either, or with an unreadable header (a missing raw file, say) is
-    a fault. Scans outside ``patientNNNN`` folders count as patients of their own.
+    a fault, and so is a folder that cannot be read. Scans outside ``patientNNNN`` folders count as patients of their
+    own. Images and annotations that belong to no scan are named in the notes.
 
     Parameters
     ----------
@@ -110,72 +121,79 @@ def open_spine_ct(root: Path) -> Dataset:
     FileError
         If the folder cannot be read or holds no scan.
     """
-    scans: dict[str, _Scan] = defaultdict(_Scan)
-    notes: list[str] = []
-    for name, patient, folder in _places(root, notes):
-        _collect(scans, name, patient, folder)
-    if not scans:
-        raise FileError(root, _EXPECTED, "no such scan", "check the path or name another --layout")
+    search = _Search(root)
+    own = root.resolve().name
+    _walk(search, root, own if _PATIENT.fullmatch(own) else "", _MAX_DEPTH, set())
+    if not search.scans:
+        found = "; ".join(fault.error for fault in search.faults) or "no such scan"
+        raise FileError(root, _EXPECTED, found, "check the path or name another --layout")
+    info, notes = _sheet(root, search.scans)
     cases: list[Case] = []
-    faults: list[Fault] = []
-    for name, scan in sorted(scans.items()):
+    faults = search.faults
+    for name, scan in sorted(search.scans.items()):
         try:
-            cases.append(_case(name, scan))
+            cases.append(_case(name, scan, info.get(name, {})))
         except RegForestError as error:
             faults.append(Fault(name, "open", str(error)))
+    notes = [*search.notes, *notes]
     alone = sum(case.patient == _own_patient(case.name) for case in cases)
     if alone:
         notes.append(f"scans outside patientNNNN folders, each counted as a patient of its own: {alone}")
     # phantoms are written in this layout too, and are free of terms
     phantom = (root / "phantom.json").exists()
-    name, terms, citation = ("CT phantom", "", "") if phantom else (root.resolve().name, TERMS, CITATION)
+    name, terms, citation = ("CT phantom", "", "") if phantom else (own, SPINE_CT.terms, SPINE_CT.citation)
     return Dataset(name, "spine-ct", root, tuple(cases), tuple(faults), terms, citation, tuple(notes))
 
 
-def _places(root: Path, notes: list[str]) -> Iterator[tuple[str | None, str, Path]]:
-    """Folders that may hold scans: (scan id, patient, folder); the id is None for flat folders."""
-    seen: set[Path] = set()
-
-    def walk(folder: Path, patient: str, depth: int) -> Iterator[tuple[str | None, str, Path]]:
-        resolved = folder.resolve()
-        if resolved in seen or depth > _MAX_DEPTH:
-            return
-        seen.add(resolved)
-        if _is_id(folder.name) and folder != root:
-            yield folder.name, patient, folder
-            return
-        if not patient:
-            yield None, "", folder
-        for child in _sub_folders(folder):
-            found = _PATIENT.fullmatch(child.name)
-            if patient and not _is_id(child.name):
-                notes.append(f"{child.relative_to(root)}: left out, its name is not all digits")
-                continue
-            yield from walk(child, child.name if found else patient, depth + 1)
-
-    own = root.resolve().name
-    return walk(root, own if _PATIENT.fullmatch(own) else "", 0)
-
-
-def _collect(scans: dict[str, _Scan], only: str | None, patient: str, folder: Path) -> None:
-    if only is not None:
-        scans[only].folders.append(folder)
-        scans[only].patient = patient
-    for path in sorted(path for path in folder.iterdir() if path.is_file()):
-        if path.suffix.lower() == ".lml":
-            name, kind = path.stem, "landmarks"
-        elif image_stem(path) != path.name:
-            name, kind = image_stem(path), "images"
-        else:
-            continue
-        if name != only and (only is not None or not _is_id(name)):
-            continue
-        getattr(scans[name], kind).append(path)
-        if only is None and folder not in scans[name].folders:
-            scans[name].folders.append(folder)
+def _walk(search: _Search, folder: Path, patient: str, depth: int, seen: set[Path]) -> None:
+    """Collect the scans in a folder and below; links in a circle are followed once."""
+    resolved = folder.resolve()
+    if resolved in seen or depth < 0:
+        return
+    seen.add(resolved)
+    try:
+        entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        fault = FileError(folder, "a readable folder", error.strerror or str(error), "correct its rights")
+        search.faults.append(Fault(folder.name, "open", str(fault)))
+        return
+    only = folder.name if _is_id(folder.name) and folder != search.root else ""
+    if only:
+        search.scans[only].folders.append(folder)
+        search.scans[only].patient = patient
+    for path in entries:
+        if path.is_file():
+            _collect(search, path, only, patient)
+        elif path.is_dir() and not only:
+            found = _PATIENT.fullmatch(path.name)
+            if patient and not _is_id(path.name):
+                search.leave_out(path, "its name is not all digits")
+            else:
+                _walk(search, path, path.name if found else patient, depth - 1, seen)
 
 
-def _case(name: str, scan: _Scan) -> SpineCtCase:
+def _collect(search: _Search, path: Path, only: str, patient: str) -> None:
+    """Give an image or an annotation to its scan: that of its folder, or in flat folders that of its name."""
+    if path.suffix.lower() == ".lml":
+        name, kind = path.stem, "landmarks"
+    elif image_stem(path) != path.name:
+        name, kind = image_stem(path), "images"
+    else:
+        return
+    if only and name != only:
+        search.leave_out(path, f"the folder is that of scan {only}")
+    elif not only and patient:
+        search.leave_out(path, f"expected in {name}/")
+    elif not _is_id(name):
+        search.leave_out(path, "its name is not all digits")
+    else:
+        scan = search.scans[name]
+        getattr(scan, kind).append(path)
+        if path.parent not in scan.folders:
+            scan.folders.append(path.parent)
+
+
+def _case(name: str, scan: _Scan, info: Mapping[str, str]) -> SpineCtCase:
     place = scan.folders[0]
     for files, what in (
         (scan.images, f"an image {name}{{{','.join(IMAGE_SUFFIXES)}}}"),
@@ -187,7 +205,20 @@ def _case(name: str, scan: _Scan) -> SpineCtCase:
             found = " and ".join(map(str, files))
             raise FileError(place, f"one file for the scan: {what}", found, "keep one of them")
     read_grid(scan.images[0])
-    return SpineCtCase(name, scan.patient or _own_patient(name), {"image": scan.images[0]}, scan.landmarks[0])
+    patient = scan.patient or _own_patient(name)
+    return SpineCtCase(name, patient, {"image": scan.images[0]}, scan.landmarks[0], info=info)
+
+
+def _sheet(root: Path, scans: Collection[str]) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """Facts about the scans from the sheet, where there is one that can be read; and what to say about it."""
+    path = find_sheet(root)
+    if path is None:
+        return {}, []
+    try:
+        info = read_scan_sheet(path)
+    except RegForestError as error:
+        return {}, [str(error)]
+    return info, [f"{path.name}: facts about {len(set(scans) & set(info))} of {len(scans)} scans"]
 
 
 def _own_patient(scan: str) -> str:
@@ -196,10 +227,3 @@ def _own_patient(scan: str) -> str:
 
 def _is_id(name: str) -> bool:
     return name.isascii() and name.isdigit()
-
-
-def _sub_folders(folder: Path) -> list[Path]:
-    try:
-        return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    except OSError as error:
-        raise FileError(folder, "a readable folder", error.strerror or str(error), "correct the path") from error

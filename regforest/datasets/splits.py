@@ -13,9 +13,12 @@ import numpy as np
 from regforest.datasets.case import Case
 from regforest.errors import DataError, FileError
 
-__all__ = ["Splits", "folds_for", "read_id_list", "read_splits"]
+__all__ = ["Splits", "folds_for", "read_id_list", "read_splits", "split_differences", "train_and_test_for"]
 
 AnyCase = TypeVar("AnyCase", bound=Case)
+
+_TEST_FILE = "csi2014_test60.txt"
+_TEST_SHARE = 60 / 302  # of the challenge, for scans that are not of it
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ def read_splits(folder: str | Path) -> Splits:
         If a file is empty or an id is in two of them.
     """
     root = Path(folder)
-    test_file = root / "csi2014_test60.txt"
+    test_file = root / _TEST_FILE
     splits = Splits(
         read_id_list(_fold_file(root, 1)),
         read_id_list(_fold_file(root, 2)),
@@ -127,6 +130,78 @@ def folds_for(
     return (folds[0], folds[1]), tuple(_remarks(cases, folds[0], folds[1], splits))
 
 
+def train_and_test_for(
+    cases: Sequence[AnyCase], split_dir: str | Path, seed: int
+) -> tuple[tuple[tuple[AnyCase, ...], tuple[AnyCase, ...]], tuple[str, ...]]:
+    """Divide cases as the challenge of 2014 did: the scans of its list are tested, all others are trained on.
+
+    Scans of which none is in the list are divided in the same proportion, by patient at random.
+
+    Parameters
+    ----------
+    cases : sequence of Case
+        What is there.
+    split_dir : str or Path
+        Folder with csi2014_test60.txt.
+    seed : int
+        For a division that has to be drawn.
+
+    Returns
+    -------
+    parts : two tuples of Case
+        To train on, and to test.
+    notes : tuple of str
+        How the division came about, and what the user should know about it.
+
+    Raises
+    ------
+    FileError, DataError
+        If the list is missing or damaged, or a part would be empty.
+    """
+    path = Path(split_dir) / _TEST_FILE
+    ids = set(read_id_list(path))
+    train, test = _parted(cases, {case.name for case in cases} & ids)
+    if not test:
+        patients = sorted({case.patient for case in cases})
+        count = max(1, round(_TEST_SHARE * len(patients)))
+        drawn = {patients[i] for i in np.random.default_rng(seed).permutation(len(patients))[:count]}
+        train, test = _parted(cases, {case.name for case in cases if case.patient in drawn})
+        notes = [
+            f"none of the {len(cases)} scans is in {path}: a test set of {count} of {len(patients)} patients drawn, "
+            f"seed {seed}"
+        ]
+    else:
+        notes = [f"trained on {len(train)} scans, tested on {len(test)} of the {len(ids)} of {path.name}"]
+    if not train:
+        raise DataError(f"{path}: there is no scan to train on, all {len(cases)} are to be tested")
+    return (train, test), (*notes, *_shared_patients(train, test, "are trained on and tested"))
+
+
+def split_differences(given: Splits, known: Splits) -> str:
+    """Say how two pairs of folds differ; which of the halves is called the first does not matter.
+
+    Examples
+    --------
+    >>> split_differences(Splits(("1", "2"), ("3",)), Splits(("3", "4"), ("1", "2")))
+    'of 4 scans 1 differ: 4'
+    >>> split_differences(Splits(("1", "2"), ("3",)), Splits(("3",), ("1", "2")))
+    'the same two halves'
+    """
+    pairs = ((known.fold1, known.fold2), (known.fold2, known.fold1))
+    moved = min((_moved(given, *pair) for pair in pairs), key=len)
+    together = {*given.fold1, *given.fold2, *known.fold1, *known.fold2}
+    return f"of {len(together)} scans {len(moved)} differ: {_some(sorted(moved))}" if moved else "the same two halves"
+
+
+def _moved(given: Splits, first: Sequence[str], second: Sequence[str]) -> set[str]:
+    """Find the scans that are not in the fold where the others have them."""
+    return (set(given.fold1) ^ set(first)) | (set(given.fold2) ^ set(second))
+
+
+def _parted(cases: Sequence[AnyCase], tested: set[str]) -> tuple[tuple[AnyCase, ...], tuple[AnyCase, ...]]:
+    return tuple(c for c in cases if c.name not in tested), tuple(c for c in cases if c.name in tested)
+
+
 def _drawn(cases: Sequence[AnyCase], seed: int) -> tuple[tuple[AnyCase, ...], tuple[AnyCase, ...]]:
     patients = sorted({case.patient for case in cases})
     if len(patients) < 2:
@@ -150,10 +225,12 @@ def _remarks(cases: Sequence[Case], first: Sequence[Case], second: Sequence[Case
     left_out = [case.name for case in cases if case.name not in used]
     if left_out:
         remarks.append(f"{len(left_out)} scans are in neither fold and left out: {_some(left_out)}")
+    return [*remarks, *_shared_patients(first, second, "have scans in both folds")]
+
+
+def _shared_patients(first: Sequence[Case], second: Sequence[Case], what: str) -> list[str]:
     shared = sorted({case.patient for case in first} & {case.patient for case in second})
-    if shared:
-        remarks.append(f"{len(shared)} patients have scans in both folds: {_some(shared)}")
-    return remarks
+    return [f"{len(shared)} patients {what}: {_some(shared)}"] if shared else []
 
 
 def _fold_file(root: Path, number: int) -> Path:

@@ -27,7 +27,15 @@ from scipy.spatial import cKDTree
 from regforest.errors import DataError
 from regforest.spatial import Grid, Volume
 
-__all__ = ["MISSING_DICE", "MaskScores", "compare_labels", "compare_masks", "diagonal_mm", "divide_among"]
+__all__ = [
+    "MISSING_DICE",
+    "MaskScores",
+    "compare_labels",
+    "compare_masks",
+    "diagonal_mm",
+    "divide_among",
+    "divided_labels",
+]
 
 MISSING_DICE = 0.001
 """A structure with a smaller Dice coefficient counts as missed."""
@@ -114,14 +122,10 @@ def compare_labels(
     DataError
         If the grids differ.
     """
-    if not predicted.grid.is_close(reference.grid, tolerance_mm=0.01):
-        raise DataError(
-            f"{case}: the segmentation (shape {predicted.grid.shape_zyx}) is not on the grid of the reference "
-            f"(shape {reference.grid.shape_zyx}); resample it to that grid first"
-        )
-    found = predicted.voxels
     if not predicted_names:
-        found, predicted_names = divide_among(found != 0, reference.voxels, reference.grid), names
+        predicted, predicted_names = divided_labels(predicted, reference, case), names
+    _require_one_grid(predicted, reference, case)
+    found = predicted.voxels
     value_of = {name: value for value, name in predicted_names.items()}
     there, here = _blocks(found), _blocks(reference.voxels)
     scores = {}
@@ -135,6 +139,30 @@ def compare_labels(
             found[block] == other, reference.voxels[block] == value, start_zyx, reference.grid
         )
     return scores
+
+
+def divided_labels(predicted: Volume, reference: Volume, case: str) -> Volume:
+    """Divide a binary segmentation among the structures of a reference, see `divide_among`.
+
+    Parameters
+    ----------
+    predicted, reference : Volume
+        Binary, and integer labels, on one grid.
+    case : str
+        For messages.
+
+    Returns
+    -------
+    Volume
+        The reference's labels on the predicted foreground.
+
+    Raises
+    ------
+    DataError
+        If the grids differ.
+    """
+    _require_one_grid(predicted, reference, case)
+    return Volume(divide_among(predicted.voxels != 0, reference.voxels, reference.grid), reference.grid)
 
 
 def divide_among(predicted: BoolArray, reference: NDArray[np.integer[Any]], grid: Grid) -> NDArray[np.integer[Any]]:
@@ -180,6 +208,14 @@ def _compare_block(predicted: BoolArray, reference: BoolArray, start_zyx: NDArra
     distances = np.concatenate([there, back])
     centroid_mm = np.linalg.norm(points(predicted).mean(axis=0) - points(reference).mean(axis=0))
     return MaskScores(dice, float(distances.mean()), float(distances.max()), float(centroid_mm))
+
+
+def _require_one_grid(predicted: Volume, reference: Volume, case: str) -> None:
+    if not predicted.grid.is_close(reference.grid, tolerance_mm=0.01):
+        raise DataError(
+            f"{case}: the segmentation (shape {predicted.grid.shape_zyx}) is not on the grid of the reference "
+            f"(shape {reference.grid.shape_zyx}); resample it to that grid first"
+        )
 
 
 def _surface(mask: BoolArray) -> BoolArray:

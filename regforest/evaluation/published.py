@@ -10,13 +10,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["PUBLISHED_STRUCTURES", "PUBLISHED_VERTEBRAE", "TWO_FOLD_DATA", "UNVERIFIED_NOTE", "Published"]
+__all__ = [
+    "PUBLISHED_STRUCTURES",
+    "PUBLISHED_VERTEBRAE",
+    "TEST60_DATA",
+    "TWO_FOLD_DATA",
+    "UNVERIFIED_NOTE",
+    "Published",
+]
 
 UNVERIFIED_NOTE = "remembered from the paper, not checked against it"
 """Footnote of figures that are not verified."""
 
 TWO_FOLD_DATA = "Annotated Spine CT Database, 2-fold over 224 scans"
 """Protocol of the main experiment; only these columns may be compared like for like."""
+
+TEST60_DATA = "Annotated Spine CT Database, 242 scans to train and 60 to test"
+"""Protocol of the 2014 challenge."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +75,6 @@ def _region(median: float | None, mean: float, std: float, rate: float) -> dict[
 
 _MICCAI = "Glocker, Zikic, Konukoglu, Haynor, Criminisi: MICCAI 2013"
 _NORMAL = "200 scans of normal spines (not the database)"
-_TEST60 = "Annotated Spine CT Database, 242 scans to train and 60 to test"
 
 PUBLISHED_VERTEBRAE: tuple[Published, ...] = (
     Published(
@@ -89,23 +98,23 @@ PUBLISHED_VERTEBRAE: tuple[Published, ...] = (
     Published("RF+HMM 2012", _MICCAI, _NORMAL, verified=False, regions={"all": _region(5.4, 9.7, 11.2, 80)}),
     Published("MICCAI 2013", _MICCAI, _NORMAL, verified=False, regions={"all": _region(7.6, 11.5, 14.1, 76)}),
     Published(
-        "Glocker 2013", "as reported in later papers on the same split", _TEST60, verified=False,
+        "Glocker 2013", "as reported in later papers on the same split", TEST60_DATA, verified=False,
         regions={"all": _region(None, 13.20, 17.83, 74.0)},
     ),
     Published(
-        "Chen 2015", "Chen et al.: MICCAI 2015", _TEST60, verified=False,
+        "Chen 2015", "Chen et al.: MICCAI 2015", TEST60_DATA, verified=False,
         regions={"all": _region(None, 8.82, 13.04, 84.2)},
     ),
     Published(
-        "Liao 2018", "Liao et al.: IEEE TMI 2018", _TEST60, verified=False,
+        "Liao 2018", "Liao et al.: IEEE TMI 2018", TEST60_DATA, verified=False,
         regions={"all": _region(None, 6.47, 8.56, 88.3)},
     ),
     Published(
-        "Btrfly 2018", "Sekuboyina et al.: MICCAI 2018", _TEST60, verified=True,
+        "Btrfly 2018", "Sekuboyina et al.: MICCAI 2018", TEST60_DATA, verified=True,
         regions={"all": {"identification_rate": 0.885}}, note="mean error stated as below 7 mm",
     ),
     Published(
-        "McCouat 2019", "McCouat and Glocker 2019", _TEST60, verified=True,
+        "McCouat 2019", "McCouat and Glocker 2019", TEST60_DATA, verified=True,
         regions={
             "all": _region(None, 5.60, 7.10, 85.8),
             "cervical": _region(None, 3.93, 5.27, 90.6),

@@ -86,9 +86,13 @@ class BoxFeatures:
         DataError
             If a number is out of range.
         """
+        return cls.from_space(n, BoxSpace(max_offset_mm, size_range_mm, two_box_share, local_share, channels), seed)
+
+    @classmethod
+    def from_space(cls, n: int, space: BoxSpace, seed: int | np.random.Generator) -> BoxFeatures:
+        """Draw a pool of n features from a space; `DataError` if n is not positive."""
         if n < 1:
             raise DataError(f"cannot draw {n} features")
-        space = BoxSpace(max_offset_mm, size_range_mm, two_box_share, local_share, channels)
         offsets, sizes, channel = space.draw(n, np.random.default_rng(seed))
         return cls(offsets.astype(np.float32), sizes.astype(np.float32), channel.astype(np.int32))
 

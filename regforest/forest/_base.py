@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from regforest._threads import Progress
 from regforest.forest.forest import Forest
 from regforest.forest.grow import BinnedColumns, TreeSettings, bag_counts, grow_forest
 
@@ -47,7 +48,12 @@ class BaseForest(BaseEstimator):  # type: ignore[misc]
         self.random_state = random_state
 
     def _grow(
-        self, X: NDArray[np.float32], targets: NDArray[Any], sample_weight: Any, n_classes: int = 0
+        self,
+        X: NDArray[np.float32],
+        targets: NDArray[Any],
+        sample_weight: Any,
+        n_classes: int = 0,
+        progress: Progress | None = None,
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Grow the trees; return what `_out_of_bag` needs: the trees' seeds and the rows' weights."""
         settings = self._tree_settings(X.shape[1])
@@ -56,8 +62,9 @@ class BaseForest(BaseEstimator):  # type: ignore[misc]
         seeds = random.randint(_MAX_SEED, size=self.n_estimators + 1).astype(np.int64)
         columns = BinnedColumns.from_rows(X, seed=int(seeds[-1]), n_jobs=self.n_jobs)
         self.forest_, self._decrease = grow_forest(
-            columns, targets, weights, seeds[:-1], settings, n_classes=n_classes, n_jobs=self.n_jobs
-        )
+            columns, targets, weights, seeds[:-1], settings,
+            n_classes=n_classes, n_jobs=self.n_jobs, progress=progress,
+        )  # fmt: skip
         return seeds[:-1], weights
 
     @property

@@ -8,11 +8,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from regforest._threads import Progress
 from regforest.features import BoxFeatures, IntegralVolume
 from regforest.features.compiled import block_order, check_index
 from regforest.forest import _kernels
 from regforest.forest.forest import Forest
-from regforest.forest.slabs import Channels, Progress, SlabPrediction, VoxelForest
+from regforest.forest.slabs import Channels, SlabPrediction, VoxelForest
 
 __all__ = ["Labels", "predict_labels", "predict_points", "predict_slabs", "predict_volume"]
 

@@ -12,6 +12,7 @@ from sklearn.utils import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d, validate_data
 
+from regforest._threads import Progress
 from regforest.forest._base import BaseForest
 from regforest.forest.forest import Forest
 
@@ -89,7 +90,13 @@ class ForestClassifier(ClassifierMixin, BaseForest):  # type: ignore[misc]
         )  # fmt: skip
         self.class_weight = class_weight
 
-    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        progress: Progress | None = None,
+    ) -> Self:
         """Grow the trees.
 
         Parameters
@@ -100,6 +107,8 @@ class ForestClassifier(ClassifierMixin, BaseForest):  # type: ignore[misc]
             Class labels; or the probabilities of K >= 2 classes, each row summing to 1.
         sample_weight : array_like, shape (N,), optional
             Not negative.
+        progress : callable, optional
+            Called as ``progress(done, total)`` after each tree.
 
         Raises
         ------
@@ -112,7 +121,7 @@ class ForestClassifier(ClassifierMixin, BaseForest):  # type: ignore[misc]
         if self.class_weight is not None:
             balance = self._class_weights(targets, labels, soft)
             sample_weight = balance if sample_weight is None else balance * np.asarray(sample_weight)
-        seeds, weights = self._grow(rows, targets, sample_weight, n_classes)
+        seeds, weights = self._grow(rows, targets, sample_weight, n_classes, progress)
         if self.oob_score:
             self.oob_decision_function_ = self._out_of_bag(rows, seeds, weights)
             known = ~np.isnan(self.oob_decision_function_[:, 0])
@@ -199,7 +208,13 @@ class ForestRegressor(RegressorMixin, BaseForest):  # type: ignore[misc]
             oob_score=oob_score, n_jobs=n_jobs, random_state=random_state,
         )  # fmt: skip
 
-    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        progress: Progress | None = None,
+    ) -> Self:
         """Grow the trees.
 
         Parameters
@@ -210,6 +225,8 @@ class ForestRegressor(RegressorMixin, BaseForest):  # type: ignore[misc]
             Targets.
         sample_weight : array_like, shape (N,), optional
             Not negative.
+        progress : callable, optional
+            Called as ``progress(done, total)`` after each tree.
 
         Raises
         ------
@@ -222,7 +239,8 @@ class ForestRegressor(RegressorMixin, BaseForest):  # type: ignore[misc]
         self._single_target = wanted.ndim == 1
         targets = np.asarray(wanted, np.float64).reshape(len(rows), -1)
         centre = targets.mean(axis=0)  # small numbers keep the variances exact
-        seeds, weights = self._grow(rows, np.ascontiguousarray(targets - centre, np.float32), sample_weight)
+        deviations = np.ascontiguousarray(targets - centre, np.float32)
+        seeds, weights = self._grow(rows, deviations, sample_weight, progress=progress)
         arrays = self.forest_.to_arrays()
         self.forest_ = Forest.from_arrays(arrays | {"values": (arrays["values"] + centre).astype(np.float32)})
         if self.oob_score:

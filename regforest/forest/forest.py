@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -188,6 +188,20 @@ class Forest:
         if rows.ndim != 2 or rows.shape[1] != self.n_features:
             raise DataError(f"expected feature rows of shape (N, {self.n_features}), got {rows.shape}")
         return rows
+
+    def rounded(self, steps: int = 256) -> Forest:
+        """Return the forest with leaf values rounded to multiples of ``1 / steps``, which pack well.
+
+        The mean over the trees loses much less than half a step.
+
+        Examples
+        --------
+        >>> from regforest import ForestClassifier
+        >>> forest = ForestClassifier(2, random_state=0).fit([[0.0], [1], [2]], [0, 1, 1]).forest_
+        >>> bool((forest.rounded(4).values * 4 % 1 == 0).all())
+        True
+        """
+        return replace(self, values=np.asarray(np.rint(self.values * steps) / steps, np.float32))
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays that define the forest, for a model file."""

@@ -10,7 +10,7 @@ import numpy as np
 from joblib import effective_n_jobs
 from numpy.typing import NDArray
 
-from regforest._threads import in_threads, run_in_threads
+from regforest._threads import Progress, in_threads, run_in_threads
 from regforest.errors import DataError
 from regforest.forest._binning import encode, find_edges
 from regforest.forest._candidates import BoxField, Source
@@ -122,6 +122,7 @@ def grow_forest(
     *,
     n_classes: int = 0,
     n_jobs: int | None = 1,
+    progress: Progress | None = None,
 ) -> Grown:
     """Grow one tree per seed; the forest does not depend on `n_jobs`.
 
@@ -141,6 +142,8 @@ def grow_forest(
         Number of classes if `targets` are class numbers.
     n_jobs : int or None
         Threads.
+    progress : callable, optional
+        Called as ``progress(done, total)`` after each tree.
 
     Raises
     ------
@@ -148,7 +151,7 @@ def grow_forest(
         If targets or weights do not fit the rows, or a class number is out of range.
     """
     source = Source(columns.codes, columns.rows, _NO_FIELD)
-    trees = grow_trees(source, targets, weights, seeds, settings, n_classes, n_jobs)
+    trees = grow_trees(source, targets, weights, seeds, settings, n_classes, n_jobs, progress)
     return Grown(Forest.from_trees(trees, len(columns.codes)), np.stack([tree["decrease"] for tree in trees]))
 
 
@@ -160,6 +163,7 @@ def grow_trees(
     settings: TreeSettings,
     n_classes: int,
     n_jobs: int | None,
+    progress: Progress | None = None,
 ) -> list[dict[str, NDArray[Any]]]:
     """Grow one tree per seed on columns or on images; parameters and errors as for `grow_forest`.
 
@@ -167,7 +171,12 @@ def grow_trees(
     """
     _check_targets(targets, weights, source.codes.shape[1], n_classes)
     parts = ((source, targets, weights, int(seed), settings, n_classes) for seed in seeds)
-    return list(in_threads(_grow_one, parts, n_jobs))
+    trees = []
+    for tree in in_threads(_grow_one, parts, n_jobs):
+        trees.append(tree)
+        if progress is not None:
+            progress(len(trees), len(seeds))
+    return trees
 
 
 def _check_targets(targets: NDArray[Any], weights: NDArray[np.float32], rows: int, n_classes: int) -> None:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from regforest._threads import Progress
 from regforest.errors import DataError
 from regforest.features import BoxFeatures, BoxSpace, IntegralVolume
 from regforest.features.boxes import MAX_BOX_VOXELS
@@ -62,6 +63,7 @@ def grow_on_images(
     n_classes: int = 0,
     weights: NDArray[np.float32] | None = None,
     n_jobs: int | None = 1,
+    progress: Progress | None = None,
 ) -> GrownOnImages:
     """Grow trees that draw ``settings.max_features`` box features from an unlimited pool at each node.
 
@@ -89,6 +91,8 @@ def grow_on_images(
         Not negative; 1 by default.
     n_jobs : int or None
         Threads; the forest does not depend on it.
+    progress : callable, optional
+        Called as ``progress(done, total)`` after each tree.
 
     Raises
     ------
@@ -116,7 +120,7 @@ def grow_on_images(
         raise DataError(f"expected at least one tree, got {n_trees}")
     source = Source(np.empty((0, rows), np.uint8), np.empty((rows, 0), np.float32), field)
     seeds = np.random.default_rng(seed).integers(2**31, size=n_trees)
-    trees = grow_trees(source, targets, weights, seeds, settings, n_classes, n_jobs)
+    trees = grow_trees(source, targets, weights, seeds, settings, n_classes, n_jobs, progress)
     firsts = np.cumsum([0] + [len(tree["boxes"]) for tree in trees])
     for tree, first in zip(trees, firsts, strict=False):
         tree["feature"] = np.where(tree["feature"] >= 0, tree["feature"] + first, -1)

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from joblib import effective_n_jobs
 from numpy.typing import ArrayLike, NDArray
 
-from regforest._threads import in_threads
+from regforest._threads import Progress, in_threads
 from regforest.errors import DataError
 from regforest.features import BoxFeatures, CompiledBoxes, IntegralVolume
 from regforest.forest._descent import BRICK_Z, Lattice, predict_planes, work_bytes
 from regforest.forest._kernels import Trees
 from regforest.forest.forest import Forest
 
-__all__ = ["Channels", "Progress", "SlabPrediction", "VoxelForest", "slab_bytes"]
+__all__ = ["Channels", "SlabPrediction", "VoxelForest", "slab_bytes"]
 
 Channels = Sequence[NDArray[np.int16]] | IntegralVolume
-Progress = Callable[[int, int], None]
 
 _NO_MAPS = np.empty((0, 0, 0, 0), np.float32)  # the kernels leave alone what is empty
 _NO_LABELS = np.empty((0, 0, 0), np.int16)

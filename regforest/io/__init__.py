@@ -3,7 +3,9 @@
 from regforest.io._atomic import clear_unfinished, write_bytes, write_json, write_text
 from regforest.io._fingerprints import fingerprint
 from regforest.io._journal import Journal, differences
+from regforest.io._lml import lml_remarks
 from regforest.io._lock import folder_lock
+from regforest.io._names import split_name
 from regforest.io.images import (
     IMAGE_SUFFIXES,
     image_stem,
@@ -13,6 +15,7 @@ from regforest.io.images import (
     write_label_image,
     write_volume,
 )
+from regforest.io.label_tables import read_bids_labels, write_bids_labels, write_label_tables
 from regforest.io.landmark_files import LANDMARK_SUFFIXES, landmark_stem, read_landmarks, write_landmarks
 
 __all__ = [
@@ -25,13 +28,18 @@ __all__ = [
     "folder_lock",
     "image_stem",
     "landmark_stem",
+    "lml_remarks",
+    "read_bids_labels",
     "read_grid",
     "read_label_names",
     "read_landmarks",
     "read_volume",
+    "split_name",
+    "write_bids_labels",
     "write_bytes",
     "write_json",
     "write_label_image",
+    "write_label_tables",
     "write_landmarks",
     "write_text",
     "write_volume",

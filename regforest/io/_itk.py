@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ import SimpleITK as sitk
 
 from regforest.errors import DataError, FileError
 from regforest.io._atomic import staged
-from regforest.io._meta_image import check_meta_image, map_meta_image
+from regforest.io._meta_image import check_meta_image, inflate_meta_image, map_meta_image
+from regforest.io._sizes import require_capacity
 from regforest.spatial import Grid, Volume
 
 _META_IMAGE = (".mhd", ".mha")
+_MAX_NRRD_HEADER_BYTES = 65_536
 
 # ITK talks to stderr about what the exceptions say already
 sitk.ProcessObject.SetGlobalWarningDisplay(False)
@@ -26,7 +29,13 @@ def read_itk(path: Path) -> Volume:
     """
     reader = _open(path)
     grid = _grid(path, reader)
-    voxels = map_meta_image(path, grid.shape_zyx) if path.suffix.lower() in _META_IMAGE else None
+    voxels = None
+    if path.suffix.lower() in _META_IMAGE:
+        voxels = map_meta_image(path, grid.shape_zyx)
+        if voxels is None:
+            voxels = inflate_meta_image(path, grid.shape_zyx)
+    else:
+        _check_nrrd(path, reader)
     if voxels is None:
         try:
             voxels = sitk.GetArrayFromImage(reader.Execute()).reshape(grid.shape_zyx)
@@ -87,6 +96,16 @@ def _grid(path: Path, reader: Any) -> Grid:
         return Grid.from_parts(size_xyz[::-1], spacing, origin, direction)
     except DataError as error:
         raise FileError(path, "a header with a usable geometry", str(error), "repair its header") from error
+
+
+def _check_nrrd(path: Path, reader: Any) -> None:
+    """Refuse sizes that the file cannot hold, unless its voxels lie in another file."""
+    with path.open("rb") as file:
+        header = file.read(_MAX_NRRD_HEADER_BYTES).partition(b"\n\n")[0].lower()
+    if b"\ndata file:" in header or b"\ndatafile:" in header:
+        return
+    width = np.dtype(sitk.GetArrayViewFromImage(sitk.Image(1, 1, reader.GetPixelID())).dtype).itemsize
+    require_capacity(path, math.prod(reader.GetSize()) * width, path.stat().st_size, compressed=True)
 
 
 def _unreadable(path: Path, error: RuntimeError) -> FileError:

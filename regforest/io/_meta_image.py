@@ -1,8 +1,10 @@
-"""MetaImage files on disk: whether they hold what their header says, and their voxels as a memory map."""
+"""MetaImage files on disk: whether they hold what their header says, and their voxels, mapped or inflated."""
 
 from __future__ import annotations
 
+import math
 import os
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ _OPEN = {
     "CompressedData": "false", "HeaderSize": "0", "ElementNumberOfChannels": "1",
 }  # fmt: skip
 _MAX_HEADER_BYTES = 65_536
+_BYTE_ORDER = ("BinaryDataByteOrderMSB", "ElementByteOrderMSB")
+_ZLIB_OR_GZIP = zlib.MAX_WBITS | 32
 
 
 def check_meta_image(path: Path) -> None:
@@ -62,6 +66,41 @@ def map_meta_image(path: Path, shape_zyx: tuple[int, int, int]) -> NDArray[Any] 
         return np.memmap(file, kind, mode="c", offset=start, shape=shape_zyx)
     except OSError:  # larger than the memory, or on a file system without maps
         return None
+
+
+def inflate_meta_image(path: Path, shape_zyx: tuple[int, int, int]) -> NDArray[Any] | None:
+    """Read compressed voxels of one file; ITK would fill with zeros what they are too short for.
+
+    Returns
+    -------
+    ndarray, shape `shape_zyx`, or None
+        None where ITK has to read them: not compressed, in slices, or of an unknown type.
+
+    Raises
+    ------
+    FileError
+        If the voxels are damaged, or more or fewer than the header says.
+    """
+    header, end = _header(path)
+    kind = _TYPES.get(header.get("ElementType", "").removeprefix("MET_"))
+    data_file = header.get("ElementDataFile", "")
+    file, start = (path, end) if data_file.upper() == "LOCAL" else (path.parent / data_file, 0)
+    if header.get("CompressedData", "").lower() != "true" or kind is None or not file.is_file():
+        return None
+    most_significant_first = any(header.get(key, "").lower() == "true" for key in _BYTE_ORDER)
+    dtype = np.dtype(kind).newbyteorder(">" if most_significant_first else "<")
+    needed = math.prod(shape_zyx) * dtype.itemsize
+    expected = f"{needed} bytes of voxels, compressed, as {path.name} says"
+    try:
+        # one byte more than is needed tells voxels that are too many; no more memory is ever taken
+        stream = zlib.decompressobj(_ZLIB_OR_GZIP)
+        voxels = stream.decompress(file.read_bytes()[start:], needed + 1)
+    except zlib.error as error:
+        raise FileError(file, expected, f"damaged ones ({error})", "copy it again from its source") from error
+    if len(voxels) != needed or not stream.eof:
+        found = f"{len(voxels)} bytes" + ("" if stream.eof else " of a stream that does not end there")
+        raise FileError(file, expected, found, "copy header and voxels again from their source")
+    return np.frombuffer(bytearray(voxels), dtype).astype(dtype.newbyteorder("="), copy=False).reshape(shape_zyx)
 
 
 def _header(path: Path) -> tuple[dict[str, str], int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def split_name(path: str | Path, suffixes: Iterable[str]) -> tuple[str, str]:
 
 
 def require_file(path: Path, kind: str) -> None:
-    """Raise `FileError` unless the path is a file with something in it."""
+    """Raise `FileError` unless the path is a file with something in it that may be read."""
     try:
         if path.is_dir():
             raise FileError(path, kind, "a folder", "name the file itself")
@@ -34,5 +35,7 @@ def require_file(path: Path, kind: str) -> None:
             raise FileError(path, kind, "nothing", "check the path")
         if path.stat().st_size == 0:
             raise FileError(path, kind, "an empty file", "copy it again from its source")
+        if not os.access(path, os.R_OK):
+            raise FileError(path, kind, "no right to read it", "change its rights")
     except OSError as error:
         raise FileError(path, kind, error.strerror or str(error), "check the path and its rights") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import logging
+import math
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from regforest.errors import DataError, FileError
 from regforest.io._atomic import staged
+from regforest.io._sizes import require_capacity
 from regforest.spatial import Grid, Volume
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -35,6 +37,7 @@ def read_nifti(path: Path) -> Volume:
     """Read voxels and grid; integers stay as stored where no scaling applies, all else becomes float32."""
     image = _open(path)
     grid = _grid(path, image)
+    _check_size(path, image)
     with _reading(path):
         proxy = image.dataobj
         unscaled = (proxy.slope, proxy.inter) == (1.0, 0.0) and np.issubdtype(proxy.dtype, np.integer)
@@ -85,6 +88,14 @@ def _open(path: Path) -> Any:
     if not isinstance(image, nibabel.Nifti1Pair):
         raise FileError(path, "a NIfTI image", type(image).__name__, "convert it to NIfTI")
     return image
+
+
+def _check_size(path: Path, image: Any) -> None:
+    """Compare the file with its header before any memory is taken."""
+    needed = math.prod(image.shape) * image.get_data_dtype().itemsize
+    compressed = path.suffix.lower() == ".gz"
+    present = path.stat().st_size - (0 if compressed else int(image.dataobj.offset))
+    require_capacity(path, needed, present, compressed)
 
 
 @contextmanager

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from regforest.errors import FileError
+import numpy as np
+
+from regforest.errors import FileError, FrameError
 from regforest.io._atomic import write_json, write_text
 from regforest.io._records import ADVICE, Record, read_text, three, to_landmarks
 from regforest.spatial import Grid, Landmarks
-from regforest.spatial.localization import number_or_none
 
 FRAME = "LPS mm"
 _COORDINATES = ("x_mm", "y_mm", "z_mm")
@@ -39,12 +40,11 @@ def read_points(path: Path, content: dict[str, Any]) -> Landmarks:
 
 def write_points(landmarks: Landmarks, path: Path) -> None:
     """Write the ``landmarks.json`` of a labelled folder."""
-    points = {name: [round(float(x), 6) for x in landmarks[name]] for name in landmarks}
-    scores = {name: number_or_none(landmarks.score(name)) for name in landmarks}
+    points = {name: landmarks[name].tolist() for name in landmarks}
+    scores = {name: landmarks.score(name) for name in landmarks if not np.isnan(landmarks.score(name))}
     content: dict[str, Any] = {"frame": FRAME, "points": points}
-    known = {name: score for name, score in scores.items() if score is not None}
-    if known:
-        content["scores"] = known
+    if scores:
+        content["scores"] = scores
     write_json(path, content)
 
 
@@ -54,18 +54,28 @@ def read_result(path: Path, content: dict[str, Any]) -> Landmarks:
     return to_landmarks(path, _result_records(path, content["levels"]))
 
 
-def read_table(path: Path) -> Landmarks:
-    """Read a CSV with the columns name, x_mm, y_mm, z_mm (LPS) and, if present, score."""
+def read_table(path: Path, grid: Grid | None) -> Landmarks:
+    """Read a CSV with the columns name, x_mm, y_mm, z_mm (LPS) and, if present, score.
+
+    Without millimetres, the columns index_i, index_j, index_k are read, which need the grid they count on.
+    """
     reader = csv.DictReader(io.StringIO(read_text(path)))
-    missing = [name for name in ("name", *_COORDINATES) if name not in (reader.fieldnames or ())]
+    columns = set(reader.fieldnames or ())
+    in_voxels = columns.isdisjoint(_COORDINATES) and columns.issuperset(_INDICES)
+    place = _INDICES if in_voxels else _COORDINATES
+    missing = [name for name in ("name", *place) if name not in columns]
     if missing:
         found = f"{', '.join(reader.fieldnames or ()) or 'none'}"
         raise FileError(path, f"the columns {', '.join(missing)} (LPS millimetres)", found, "add a line with names")
     records = (
-        Record(f"line {reader.line_num}", row["name"] or "", [row[key] for key in _COORDINATES], row.get("score"))
+        Record(f"line {reader.line_num}", row["name"] or "", [row[key] for key in place], row.get("score"))
         for row in reader
     )
-    return to_landmarks(path, records)
+    if not in_voxels:
+        return to_landmarks(path, records)
+    if grid is None:
+        raise FrameError(f"{path}: its points are voxel indices; give the image they belong to (--reference)")
+    return to_landmarks(path, records, "grid").mapped(grid.index_to_lps, "LPS")
 
 
 def write_table(landmarks: Landmarks, path: Path, grid: Grid | None) -> None:
@@ -75,8 +85,7 @@ def write_table(landmarks: Landmarks, path: Path, grid: Grid | None) -> None:
     writer.writerow(["name", *_COORDINATES, *(_INDICES if grid else ()), "score"])
     for name, point, score in zip(landmarks.names, landmarks.points_lps_mm, landmarks.scores, strict=True):
         numbers = [*point, *(grid.lps_to_index(point) if grid else ())]
-        known = number_or_none(score)
-        writer.writerow([name, *(f"{x:.6f}" for x in numbers), "" if known is None else known])
+        writer.writerow([name, *map(float, numbers), "" if np.isnan(score) else float(score)])
     write_text(path, text.getvalue())
 
 

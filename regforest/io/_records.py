@@ -38,7 +38,7 @@ def read_json(path: Path) -> Any:
     """Parse a JSON file; raises `FileError` naming line and column where it is damaged."""
     try:
         return json.loads(read_text(path))
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: also a number of thousands of digits
         raise FileError(path, "valid JSON", str(error), "copy it again from its source") from error
 
 
@@ -83,7 +83,7 @@ def _coordinate(path: Path, record: Record, axis: str, value: object) -> float:
 def _number(path: Path, record: Record, what: str, value: object) -> float:
     try:
         number = math.nan if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
         raise FileError(path, f"a number for {what}", f"{value!r} in {record.where}", ADVICE)

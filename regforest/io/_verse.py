@@ -49,7 +49,7 @@ def write_verse(landmarks: Landmarks, path: Path, grid: Grid | None) -> None:
     if ambiguous:
         raise FileError(path, "levels with a number of their own", ", ".join(ambiguous), "write .csv or .mrk.json")
     rows = [
-        {"label": level(name).number} | {axis: round(float(x), 6) for axis, x in zip("XYZ", index, strict=True)}
+        {"label": level(name).number} | dict(zip("XYZ", index.tolist(), strict=True))
         for name, index in zip(landmarks.names, grid.lps_to_index(landmarks.points_lps_mm), strict=True)
     ]
     write_text(path, json.dumps([{"direction": list(grid.axis_code)}, *rows]) + "\n")
@@ -74,7 +74,7 @@ def _records(path: Path, entries: list[dict[str, Any]]) -> Iterator[Record]:
             continue
         try:
             name = level_of_number(int(entry["label"])).name
-        except (LevelError, TypeError, ValueError) as error:
+        except (LevelError, TypeError, ValueError, OverflowError) as error:
             found = f"{entry['label']!r} in {where} ({error})"
             raise FileError(path, "VerSe's number of a vertebra", found, ADVICE) from error
         yield Record(where, name, [entry["X"], entry["Y"], entry["Z"]])

@@ -1,10 +1,12 @@
-"""Landmarks in and out: LML, 3D Slicer, VerSe, CSV and plain JSON."""
+"""Landmarks in and out: LML, 3D Slicer, VerSe, CSV and plain JSON; fcsv in."""
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 
 from regforest.errors import FileError, FrameError
+from regforest.io._fcsv import read_fcsv
 from regforest.io._lml import read_lml, write_lml
 from regforest.io._names import split_name
 from regforest.io._points import read_points, read_result, read_table, write_points, write_table
@@ -15,8 +17,8 @@ from regforest.spatial import Grid, Landmarks
 
 __all__ = ["LANDMARK_SUFFIXES", "landmark_stem", "read_landmarks", "write_landmarks"]
 
-LANDMARK_SUFFIXES: tuple[str, ...] = (".lml", ".mrk.json", ".csv", ".json")
-"""Suffixes of the landmark files that can be read and written, in lower case."""
+LANDMARK_SUFFIXES: tuple[str, ...] = (".lml", ".mrk.json", ".csv", ".json", ".fcsv")
+"""Suffixes of landmark files, in lower case; all can be read, all but ``.fcsv`` written."""
 
 POINTS_FILE = "landmarks.json"
 
@@ -29,12 +31,12 @@ def read_landmarks(path: str | Path, grid: Grid | None = None) -> Landmarks:
     Parameters
     ----------
     path : str or Path
-        ``.lml`` (Annotated Spine CT Database), ``.mrk.json`` (3D Slicer, LPS or RAS), ``.csv`` (columns name, x_mm,
-        y_mm, z_mm, score), or ``.json``: centroids of VerSe (both variants), ``landmarks.json`` of a labelled
-        folder, or a result of `regforest label`.
+        ``.lml`` (Annotated Spine CT Database), ``.mrk.json`` or ``.fcsv`` (3D Slicer, LPS or RAS), ``.csv`` (columns
+        name, x_mm, y_mm, z_mm, score, or index_i, index_j, index_k in place of millimetres), or ``.json``: centroids
+        of VerSe (both variants), ``landmarks.json`` of a labelled folder, or a result of `regforest label`.
     grid : Grid, optional
-        Grid of the scan: needed by VerSe's voxel indices. LML without it stays in the frame ``"grid"``; with it,
-        coordinates down to -2 mm are moved to 0 and all become LPS.
+        Grid of the scan: needed where a file holds voxel indices, as VerSe's do. LML without it stays in the frame
+        ``"grid"``; with it, coordinates down to -2 mm are moved to 0 and all become LPS.
 
     Returns
     -------
@@ -55,7 +57,9 @@ def read_landmarks(path: str | Path, grid: Grid | None = None) -> Landmarks:
     if suffix == ".mrk.json":
         return read_slicer(file)
     if suffix == ".csv":
-        return read_table(file)
+        return read_table(file, grid)
+    if suffix == ".fcsv":
+        return read_fcsv(file, grid)
     content = read_json(file)
     if isinstance(content, list):
         return read_verse(file, grid)
@@ -70,6 +74,9 @@ def read_landmarks(path: str | Path, grid: Grid | None = None) -> Landmarks:
 
 def write_landmarks(landmarks: Landmarks, path: str | Path, grid: Grid | None = None) -> None:
     """Write landmarks; the format follows from the file name, the file appears whole or not at all.
+
+    Coordinates are written with all their digits: reading them back gives the same numbers, bit for bit where the
+    format holds the landmarks' own frame.
 
     Parameters
     ----------
@@ -90,6 +97,10 @@ def write_landmarks(landmarks: Landmarks, path: str | Path, grid: Grid | None = 
         If the suffix is unknown or the place cannot be written to.
     """
     file, suffix = Path(path), _suffix(path)
+    if suffix == ".fcsv":
+        raise FileError(
+            file, "a format that is written", ".fcsv, which is only read", "write .mrk.json for 3D Slicer"
+        )
     wanted = "grid" if suffix == ".lml" else "LPS"
     if landmarks.frame != wanted:
         if grid is None:
@@ -117,5 +128,7 @@ def _suffix(path: str | Path) -> str:
     suffix = split_name(path, LANDMARK_SUFFIXES)[1]
     if not suffix:
         found = "".join(Path(path).suffixes[-2:]) or "no suffix"
-        raise FileError(path, f"a landmark file ({', '.join(LANDMARK_SUFFIXES)})", found, "check the name")
+        near = difflib.get_close_matches(found.lower(), LANDMARK_SUFFIXES, n=1, cutoff=0.5)
+        advice = f"did you mean {near[0]}?" if near else "check the name"
+        raise FileError(path, f"a landmark file ({', '.join(LANDMARK_SUFFIXES)})", found, advice)
     return suffix

@@ -97,7 +97,7 @@ def _frame(names: Sequence[str], top: float, marks: Sequence[str]) -> str:
         for i, name in enumerate(names)
     ]
     return (
-        f'<svg class=chart viewBox="0 0 {width} {_HEIGHT}" width="{width}" height="{_HEIGHT}" role="img">'
+        f'<svg class=chart viewBox="0 0 {width} {_HEIGHT}" width="{width}" height="{_HEIGHT}">'
         + "".join([*lines, *marks, *labels])
         + "</svg>"
     )

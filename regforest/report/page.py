@@ -3,38 +3,55 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import gzip
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from importlib.resources import files
 from pathlib import Path
+from string import Template
 
+from regforest.io import write_text
+from regforest.report.cards import Card, card_html
+from regforest.report.niivue import Viewer, installed_viewer
+from regforest.report.picture import SURE
 from regforest.report.tables import Table
-from regforest.report.template import PAGE
+from regforest.spatial import sort_levels
 
-__all__ = ["Card", "write_page"]
+__all__ = ["PageRoom", "write_page", "write_plain_page"]
+
+_LEGEND = (
+    "Cut along the curve of the spine; A front, P back, R and L the patient's right and left. Dots with coloured "
+    f"names at the right: predicted levels, hollow where the name is less than {100 * SURE:.0f} % probable. White "
+    "rings with names at the left: annotated levels. Outlines: segmentation, dashed where annotated."
+)
+_WITHOUT_VIEWER = (
+    'No 3-D view in this page: it needs the extra "view" (pip install "regforest[view]") when the page is written.'
+)
 
 
-@dataclass(frozen=True)
-class Card:
-    """One case on the page.
+class PageRoom:
+    """How many bytes a case may bring so that the page of a run stays below 30 MB.
+
+    Parameters
+    ----------
+    cases : int
+        On the page.
 
     Attributes
     ----------
-    name : str
-        Of the case.
-    facts : sequence of str
-        Short lines below the name, what matters most first.
-    status, reason : str
-        Verdict of the method.
-    picture : bytes or None
-        A JPEG.
+    picture, volume : int
+        For the grey pixels of the picture, and for the volume of the 3-D view; a third more in the page.
+
+    Examples
+    --------
+    >>> PageRoom(224).picture, PageRoom(224).volume, PageRoom(4).volume
+    (40178, 42410, 400000)
     """
 
-    name: str
-    facts: Sequence[str]
-    status: str = "ok"
-    reason: str = ""
-    picture: bytes | None = None
+    def __init__(self, cases: int) -> None:
+        self.picture = min(150_000, 9_000_000 // max(cases, 1))
+        self.volume = min(400_000, 9_500_000 // max(cases, 1))
 
 
 def write_page(
@@ -47,6 +64,7 @@ def write_page(
     cards: Sequence[Card],
     failures: Sequence[Mapping[str, str]] = (),
     facts: Mapping[str, str] | None = None,
+    terms: str = "",
 ) -> None:
     """Write the page.
 
@@ -61,41 +79,105 @@ def write_page(
     charts : sequence of (str, str)
         Heading and inline SVG.
     cards : sequence of Card
-        In the order to show them: worst first.
+        In any order; the page begins with the worst.
     failures : sequence of mapping
         Rows of failures.csv: case, stage, error.
     facts : mapping of str to str
-        What the run was made from; terms and citation of the data belong here.
+        What the run was made from.
+    terms : str
+        Terms and citation of the data set; shown at the top.
+
+    Raises
+    ------
+    FileError
+        If the file cannot be written.
     """
+    ordered = sorted(cards, key=lambda card: (-card.badness, card.name))
+    shows_images = any(card.picture or card.volume for card in cards)
+    viewer = installed_viewer() if any(card.volume for card in cards) else None
     sections = [f"<section><h2>{escape(head)}</h2>{table.to_html()}</section>" for head, table in tables]
-    drawn = "".join(
-        f"<section><h2>{escape(head)}</h2><div class=scroll>{svg}</div></section>" for head, svg in charts
+    sections.append(_charts(charts))
+    sections += [_failures(failures)] if failures else []
+    sections += [_cases(title, ordered, viewer, shows_images)] if cards else []
+    sections.append(_facts(facts or {}))
+    sections += [_licence(viewer)] if viewer else []
+    scripts = [_file("page.js")] if cards else []
+    scripts += [_file("view3d.js")] if viewer else []
+    _write(path, title, lead, sections, [f"<p class=notice>{escape(terms)}</p>"] if terms else [], scripts)
+
+
+def write_plain_page(path: Path, title: str, *, lead: str, sections: Sequence[str]) -> None:
+    """Write a page of the same looks without cases and scripts; the sections are HTML."""
+    _write(path, title, lead, sections, [], [])
+
+
+def _write(
+    path: Path, title: str, lead: str, sections: Iterable[str], notices: Iterable[str], scripts: Iterable[str]
+) -> None:
+    text = Template(_file("page.html")).substitute(
+        title=escape(title),
+        lead=escape(lead),
+        style=_file("page.css"),
+        notices="".join(notices),
+        sections="\n".join(sections),
+        scripts="".join(f"<script>\n{script}</script>\n" for script in scripts),
     )
-    sections.append(f"<div class=charts>{drawn}</div>")
-    if failures:
-        sections.append(_failures(failures))
-    if cards:
-        shown = "".join(_card(card) for card in cards)
-        sections.append(f"<section><h2>Cases, worst first</h2>{_LEGEND}<div class=cards>{shown}</div></section>")
-    rows = "".join(f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>" for key, value in (facts or {}).items() if value)
-    sections.append(f"<section><h2>How this was made</h2><dl>{rows}</dl></section>")
-    text = PAGE.substitute(title=escape(title), lead=escape(lead), sections="\n".join(sections))
-    path.write_text(text, encoding="utf-8")
+    write_text(path, text)
 
 
-_LEGEND = "<p class=note>Dots: located levels. Rings: annotated ones; a name in brackets was missed.</p>"
+def _file(name: str) -> str:
+    return (files("regforest.report") / name).read_text(encoding="utf-8")
 
 
-def _card(card: Card) -> str:
-    picture = ""
-    if card.picture is not None:
-        data = base64.b64encode(card.picture).decode()
-        picture = f'<img alt="{escape(card.name)}" src="data:image/jpeg;base64,{data}">'
-    verdict = card.status if not card.reason else f"{card.status}: {card.reason}"
-    facts = "".join(f"<li>{escape(fact)}</li>" for fact in card.facts)
-    badge = f'<span class="badge {escape(card.status)}">{escape(verdict)}</span>'
-    name = escape(card.name)
-    return f'<article id="case-{name}">{picture}<h3>{name}</h3>{badge}<ul>{facts}</ul></article>'
+def _charts(charts: Sequence[tuple[str, str]]) -> str:
+    drawn = "".join(
+        f'<figure role=img aria-label="{escape(head)}"><figcaption>{escape(head)}</figcaption>'
+        f"<div class=scroll>{svg}</div></figure>"
+        for head, svg in charts
+    )
+    return f"<section><h2>Charts</h2><div class=charts>{drawn}</div></section>" if drawn else ""
+
+
+def _cases(title: str, cards: Sequence[Card], viewer: Viewer | None, shows_images: bool) -> str:
+    shown = "\n".join(card_html(card, viewer is not None) for card in cards)
+    notes = [_LEGEND] if shows_images else ["Written without pictures: nothing of the images is in this page."]
+    notes += [_WITHOUT_VIEWER] if shows_images and viewer is None else []
+    section = Template(_file("cases.html")).substitute(
+        # marks belong to these results: a new run begins without any
+        run=f"regforest {hashlib.sha256((title + shown).encode()).hexdigest()[:16]}",
+        levels=_options(sort_levels({level for card in cards for level in card.errors_mm})),
+        statuses=_options(sorted({card.status for card in cards})),
+        folds=_options(sorted({card.fold for card in cards} - {""})),
+        view_button="<button type=button id=open3d disabled>3-D view</button>" if viewer else "",
+        legend=escape(" ".join(notes)),
+        cards=shown,
+    )
+    return section + (_scene(viewer) if viewer else "")
+
+
+def _options(values: Iterable[str]) -> str:
+    return "".join(f'<option value="{escape(value)}">{escape(value)}</option>' for value in values)
+
+
+def _scene(viewer: Viewer) -> str:
+    code = base64.b64encode(gzip.compress(viewer.code.encode(), mtime=0)).decode()
+    return (
+        '<dialog id=view3d aria-label="3-D view"><header><p class=note>Drag to turn, wheel to zoom. What lies within '
+        "50 mm of the spine, made coarse; of CT bone alone. Coloured: predicted levels; white: annotated ones.</p>"
+        "<label><input type=checkbox id=slices> slices</label>"
+        "<form method=dialog><button>Close</button></form></header><div class=scenes></div></dialog>"
+        f'<script type="text/plain" id=niivue>{code}</script>'
+    )
+
+
+def _facts(facts: Mapping[str, str]) -> str:
+    rows = "".join(f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>" for key, value in facts.items() if value)
+    return f"<section><h2>How this was made</h2><dl>{rows}</dl></section>"
+
+
+def _licence(viewer: Viewer) -> str:
+    head = f"The 3-D view is NiiVue, from ipyniivue {viewer.version}; its licence"
+    return f"<details><summary>{escape(head)}</summary><pre>{escape(viewer.licence)}</pre></details>"
 
 
 def _failures(failures: Sequence[Mapping[str, str]]) -> str:

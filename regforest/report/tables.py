@@ -68,6 +68,10 @@ class Table:
         head = f"<thead><tr><th></th>{top}</tr><tr><th></th>{names}</tr></thead>"
         return f"<div class=scroll><table>{head}<tbody>{body}</tbody></table></div>{notes}"
 
+    def _repr_html_(self) -> str:
+        """Return the table for a notebook."""
+        return self.to_html()
+
     def _block(self, group: int) -> list[str]:
         """Title, column names and cells of one group, all of one width."""
         title, columns = self.groups[group]

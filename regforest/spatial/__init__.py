@@ -4,6 +4,7 @@ from regforest.spatial.annotated import AnnotatedScan
 from regforest.spatial.grid import Grid
 from regforest.spatial.hounsfield import hounsfield_doubt
 from regforest.spatial.landmarks import Landmarks
+from regforest.spatial.level_tables import LEVEL_TABLES, level_table, numbers_in
 from regforest.spatial.levels import (
     DISCS,
     LEVELS,
@@ -20,6 +21,7 @@ from regforest.spatial.volume import Volume
 __all__ = [
     "DISCS",
     "LEVELS",
+    "LEVEL_TABLES",
     "PAPER_LEVELS",
     "REGIONS",
     "AnnotatedScan",
@@ -31,5 +33,7 @@ __all__ = [
     "hounsfield_doubt",
     "level",
     "level_of_number",
+    "level_table",
+    "numbers_in",
     "sort_levels",
 ]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from regforest._notebook import Shown
 from regforest.errors import DataError, FrameError
 from regforest.spatial.grid import Grid
 from regforest.spatial.levels import level, sort_levels
@@ -18,7 +19,7 @@ FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Landmarks(Mapping[str, FloatArray]):
+class Landmarks(Mapping[str, FloatArray], Shown):
     """Points with anatomical names, from cranial to caudal; a mapping level -> point (x, y, z).
 
     Parameters

@@ -7,7 +7,6 @@ T13 stands between T12 and L1 whatever its number.
 
 from __future__ import annotations
 
-import colorsys
 import difflib
 import itertools
 from collections.abc import Iterable
@@ -69,7 +68,8 @@ class Level:
     order : float
         Position from cranial to caudal; discs lie between vertebrae.
     colour : tuple of float
-        Red, green, blue in [0, 1]; fixed per level, alternating in lightness between neighbours.
+        Red, green, blue in [0, 1]; fixed per level. Neighbours can be told apart by the colour-blind too; there
+        are seven, so that they repeat along the spine.
     """
 
     name: str
@@ -84,10 +84,17 @@ class Level:
         return "/" in self.name
 
 
+# eight-bit red, green, blue; Okabe and Ito's colours, told apart by all kinds of colour vision, ordered so that
+# neighbours differ in lightness as well
+_PALETTE = (
+    (230, 159, 0), (86, 180, 233), (213, 94, 0), (240, 228, 66), (0, 114, 178), (204, 121, 167), (0, 158, 115),
+)  # fmt: skip
+
+
 def _colour(position: float) -> tuple[float, float, float]:
-    # hue runs once along the spine, lightness alternates: neighbours stay apart without colour vision too
-    lightness = (0.42, 0.58, 0.74)[int(2 * position) % 3]
-    return colorsys.hls_to_rgb((0.61 * position * 0.37) % 1.0, lightness, 0.75)
+    # four steps for each half level: the vertebra below comes one colour on, the disc between them another
+    red, green, blue = _PALETTE[int(2 * position) * 4 % len(_PALETTE)]
+    return red / 255, green / 255, blue / 255
 
 
 def _make(name: str) -> Level:

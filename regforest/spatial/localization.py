@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from regforest._notebook import Shown
 from regforest.spatial.landmarks import Landmarks
 
 __all__ = ["Localization", "number_or_none"]
 
 
 @dataclass(frozen=True)
-class Localization:
+class Localization(Shown):
     """Landmarks with the verdict on them.
 
     Attributes

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from regforest._notebook import Shown
 from regforest.errors import DataError
 from regforest.spatial.grid import Grid, nearest_axes
 from regforest.spatial.resampling import resample_labels, resample_linear
@@ -18,7 +19,7 @@ _MAX_EXTENT_MM = 5000.0  # voxel sizes in another unit would ask for a working g
 
 
 @dataclass(frozen=True, eq=False)
-class Volume:
+class Volume(Shown):
     """Voxels on a grid.
 
     Parameters

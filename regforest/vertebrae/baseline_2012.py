@@ -6,7 +6,7 @@ shows; a generative model of appearance and shape then settles where each verteb
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from regforest._threads import Progress
 from regforest.errors import DataError, ModelError
 from regforest.features import BoxFeatures
 from regforest.forest import Forest, ForestRegressor
@@ -72,7 +73,7 @@ class Baseline2012:
     def fit(
         self,
         scans: Iterable[AnnotatedScan],
-        progress: Callable[[str], None] | None = None,
+        progress: Progress | None = None,
         n_jobs: int = 1,
     ) -> Baseline2012:
         """Learn from annotated scans; they are read one at a time, none is kept.
@@ -82,7 +83,7 @@ class Baseline2012:
         scans : iterable of AnnotatedScan
             Training scans; only the first channel and the landmarks are used.
         progress : callable, optional
-            Called with a line of text as the work goes on.
+            Called as ``progress(done, total)`` after each tree.
         n_jobs : int
             Threads for growing the trees; does not change the result.
 
@@ -91,7 +92,6 @@ class Baseline2012:
         DataError
             If there is no scan, or one without any annotated vertebra in the image.
         """
-        say = progress or (lambda _: None)
         s = self.settings
         self.boxes, self.near_boxes = (
             BoxFeatures.random(count, seed=self.seed, max_offset_mm=reach_mm, size_range_mm=size_mm)
@@ -102,14 +102,12 @@ class Baseline2012:
         )
         drawn, spines = [], []
         for number, scan in enumerate(scans):
-            say(f"features of {scan.name}")
             drawn.append(self._training_rows(scan, np.random.default_rng([self.seed, number])))
             spines.append(scan.landmarks)
         if not drawn:
             raise DataError("training needs at least one annotated scan, there is none")
         rows, moved, annotated, bodies, levels, others = (np.concatenate(part) for part in zip(*drawn, strict=True))
-        say(f"growing {s.trees} trees on {len(rows)} voxels")
-        forest = grow_vote_forest(rows, moved, self._regressor(n_jobs))
+        forest = grow_vote_forest(rows, moved, self._regressor(n_jobs), progress)
         self.forest = with_leaf_votes(forest, rows, moved, annotated, s.sharpness)
         self.appearance = Appearance.fit(bodies, levels, others, s.components)
         self.prior = fit_chain_prior(spines)

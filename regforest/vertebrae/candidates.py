@@ -11,7 +11,7 @@ from regforest.spatial import LEVELS, Grid
 from regforest.vertebrae.dense_labels import BACKGROUND, CLASSES, body_radius_mm, class_of_level
 from regforest.vertebrae.mean_shift import find_modes, kernel_mean, shift_to_modes, strongest_apart
 
-__all__ = ["CandidateSettings", "Candidates", "find_candidates"]
+__all__ = ["CandidateSettings", "Candidates", "find_candidates", "scored_candidates"]
 
 FloatArray = NDArray[np.float64]
 
@@ -60,6 +60,11 @@ class Candidates:
     mass: FloatArray
     level_log_scores: FloatArray
 
+    @classmethod
+    def none(cls) -> Candidates:
+        """Return no candidate at all."""
+        return cls(np.empty((0, 3)), np.empty(0), np.empty((0, len(LEVELS))))
+
 
 def find_candidates(probability: NDArray[np.float32], grid: Grid, settings: CandidateSettings) -> Candidates:
     """Find the modes of every vertebra's map, merge those on one body, and score each body for every level.
@@ -75,7 +80,7 @@ def find_candidates(probability: NDArray[np.float32], grid: Grid, settings: Cand
     sigma_vox = radius_mm * settings.kernel_share / grid.spacing_mm[0]
     modes, strength, owner = _all_modes(probability, sigma_vox, settings)
     if not len(modes):
-        return Candidates(np.empty((0, 3)), np.empty(0), np.empty((0, len(LEVELS))))
+        return Candidates.none()
     body = 1 - probability[BACKGROUND]
     merge_vox = settings.merge_share * radius_mm / grid.spacing_mm[0]
     kept = strongest_apart(modes, strength, merge_vox[owner])
@@ -83,8 +88,32 @@ def find_candidates(probability: NDArray[np.float32], grid: Grid, settings: Cand
     modes, mass = shift_to_modes(body, modes[kept], sigma_vox[owner[kept]])
     kept = strongest_apart(modes, mass, merge_vox[owner[kept]])
     centres = modes[kept]
-    evidence = kernel_mean(probability[:BACKGROUND], centres, sigma_vox)
-    return Candidates(grid.index_to_lps(centres[:, ::-1]), mass[kept], _log_scores(evidence, mass[kept], settings))
+    evidence = kernel_mean(probability[:BACKGROUND], centres, sigma_vox) + 1e-4
+    odds = (settings.mass_at_even_odds / mass[kept]) ** settings.mass_steepness
+    shares = evidence / evidence.sum(axis=1, keepdims=True)
+    return scored_candidates(centres, mass[kept], shares, 1 / (1 + odds), grid)
+
+
+def scored_candidates(
+    centres_zyx: FloatArray, mass: FloatArray, shares: FloatArray, is_body: FloatArray, grid: Grid
+) -> Candidates:
+    """Make candidates of modes.
+
+    Parameters
+    ----------
+    centres_zyx : ndarray, shape (N, 3)
+        Fractional voxel indices.
+    mass : ndarray, shape (N,)
+        How surely there is a body.
+    shares : ndarray, shape (N, 26)
+        Of each vertebra in the evidence; rows sum to 1.
+    is_body : ndarray, shape (N,)
+        Probability that the candidate is a body at all.
+    grid : Grid
+        The grid of the indices.
+    """
+    scores = np.log(shares[:, [class_of_level(name) for name in LEVELS]] * is_body[:, None])
+    return Candidates(grid.index_to_lps(centres_zyx[:, ::-1]), mass, np.asarray(scores))
 
 
 def _all_modes(
@@ -96,9 +125,3 @@ def _all_modes(
     ]
     owner = np.repeat(np.arange(BACKGROUND), [len(density) for _, density in found])
     return np.concatenate([m for m, _ in found]), np.concatenate([d for _, d in found]), owner
-
-
-def _log_scores(evidence: FloatArray, mass: FloatArray, settings: CandidateSettings) -> FloatArray:
-    share = (evidence + 1e-4) / (evidence + 1e-4).sum(axis=1, keepdims=True)
-    body = 1 / (1 + (settings.mass_at_even_odds / mass) ** settings.mass_steepness)
-    return np.asarray(np.log(share[:, [class_of_level(name) for name in LEVELS]] * body[:, None]))

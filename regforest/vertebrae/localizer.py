@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,18 +10,20 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from regforest._memory import MemoryNeed, Stage
+from regforest._threads import Progress
 from regforest.errors import DataError, ModelError
-from regforest.features import BoxFeatures
-from regforest.forest import Forest, coarse_to_fine_memory_mb, predict_coarse_to_fine
-from regforest.io.models import join_parts, part_of, read_model, write_model
+from regforest.forest import coarse_to_fine_memory_mb, predict_coarse_to_fine
+from regforest.io.models import join_parts, read_model, write_model
 from regforest.spatial import AnnotatedScan, Grid, Landmarks, Localization, Volume, hounsfield_doubt, level
+from regforest.vertebrae.bodies import BODY, find_bodies, level_shares
+from regforest.vertebrae.box_forest import BoxForest
 from regforest.vertebrae.candidates import Candidates, find_candidates
 from regforest.vertebrae.chain_prior import ChainPrior, fit_chain_prior
 from regforest.vertebrae.dense_labels import BACKGROUND, CLASSES
 from regforest.vertebrae.identification import Identification, identify
 from regforest.vertebrae.sampling import working_image
 from regforest.vertebrae.settings import VertebraSettings
-from regforest.vertebrae.training import TrainingVoxels
+from regforest.vertebrae.training import TrainingSet
 
 __all__ = ["VertebraLocalizer", "VertebraSettings"]
 
@@ -49,8 +51,8 @@ class VertebraLocalizer:
     """
 
     settings: VertebraSettings
-    boxes: BoxFeatures
-    forest: Forest
+    levels: BoxForest
+    bodies: BoxForest | None
     prior: ChainPrior
 
     def __init__(self, settings: VertebraSettings | None = None, seed: int = 0) -> None:
@@ -60,7 +62,7 @@ class VertebraLocalizer:
     def fit(
         self,
         scans: Iterable[AnnotatedScan],
-        progress: Callable[[str], None] | None = None,
+        progress: Progress | None = None,
         n_jobs: int = 1,
     ) -> VertebraLocalizer:
         """Learn from annotated scans; they are read one at a time, none is kept (with a fixed pool of features).
@@ -70,7 +72,7 @@ class VertebraLocalizer:
         scans : iterable of AnnotatedScan
             Training scans; only the first channel and the landmarks are used.
         progress : callable, optional
-            Called with a line of text as the work goes on.
+            Called as ``progress(done, total)`` after each tree.
         n_jobs : int
             Threads for growing the trees; does not change the result.
 
@@ -79,11 +81,14 @@ class VertebraLocalizer:
         DataError
             If there is no scan, or one without any annotated vertebra in the image.
         """
-        s, say = self.settings, progress or (lambda _: None)
-        voxels = TrainingVoxels.draw(scans, s, self.seed, say)
-        say(f"growing {s.trees} trees on {len(voxels.labels)} voxels")
-        self.forest, self.boxes = voxels.grow(s, self.seed, n_jobs)
-        self.prior = fit_chain_prior(voxels.spines, false_per_mm3=s.false_per_mm3, step_weight=_STEP_WEIGHT)
+        s = self.settings
+        drawn = TrainingSet.draw(scans, s, self.seed)
+        total = s.trees + s.bodies.trees
+        self.levels = drawn.levels.grow(s.spacing_mm, n_jobs, _part(progress, 0, total))
+        self.bodies = (
+            drawn.bodies.grow(s.spacing_mm, n_jobs, _part(progress, s.trees, total)) if s.bodies.trees else None
+        )
+        self.prior = fit_chain_prior(drawn.spines, false_per_mm3=s.false_per_mm3, step_weight=_STEP_WEIGHT)
         return self
 
     def locate(self, volume: Volume, n_jobs: int = 1) -> Landmarks:
@@ -121,12 +126,25 @@ class VertebraLocalizer:
             return Localization(Landmarks({}), "empty", "all voxels have one value")
         doubt = hounsfield_doubt(volume)
         image = working_image(volume, self.settings.spacing_mm, n_jobs)
-        probability = self.classify(image, n_jobs, need.left_for("classifying", max_memory_mb))
-        candidates = find_candidates(probability, image.grid, self.settings.candidates)
+        candidates = self.find_candidates(image, n_jobs, need.left_for("classifying", max_memory_mb))
         if not len(candidates.points_lps_mm):
             return Localization(Landmarks({}), "empty", doubt or "no vertebra found")
         chain = identify(candidates.points_lps_mm, candidates.level_log_scores, self.prior, anchor=anchor)
         return self._verdict(candidates, chain, anchor or {}, doubt)
+
+    def find_candidates(self, image: Volume, n_jobs: int = 1, max_memory_mb: float | None = None) -> Candidates:
+        """Find what may be a vertebral body in a working image, with a score for each level.
+
+        `max_memory_mb` bounds what classification takes beside the image and the result.
+        """
+        grid, settings = image.grid, self.settings
+        if self.bodies is None:
+            return find_candidates(self.classify(image, n_jobs, max_memory_mb), grid, settings.candidates)
+        body = predict_coarse_to_fine(
+            self.bodies.forest, self.bodies.boxes, [image.voxels], grid.spacing_mm,
+            background=1 - BODY, max_memory_mb=max_memory_mb, n_jobs=n_jobs,
+        )[BODY]  # fmt: skip
+        return find_bodies(body, level_shares(self.levels, image), grid, settings.bodies)
 
     def classify(self, image: Volume, n_jobs: int = 1, max_memory_mb: float | None = None) -> NDArray[np.float32]:
         """Return p(v | x) for every voxel of a working image, shape (len(CLASSES), z, y, x).
@@ -136,7 +154,7 @@ class VertebraLocalizer:
         """
         spacing = image.grid.spacing_mm
         return predict_coarse_to_fine(
-            self.forest, self.boxes, [image.voxels], spacing,
+            self.levels.forest, self.levels.boxes, [image.voxels], spacing,
             background=BACKGROUND, max_memory_mb=max_memory_mb, n_jobs=n_jobs,
         )  # fmt: skip
 
@@ -154,22 +172,27 @@ class VertebraLocalizer:
         """
         work = grid.canonical().isotropic(self.settings.spacing_mm)
         file_mb, voxels_m = np.prod(grid.shape_zyx) * voxel_bytes / 1e6, float(np.prod(work.shape_zyx)) / 1e6
-        image_mb = file_mb + 2 * voxels_m
+        image_mb, finder = file_mb + 2 * voxels_m, self.bodies or self.levels
         result_mb, table_mb, slab_mb = coarse_to_fine_memory_mb(
-            self.forest, self.boxes, work.shape_zyx, work.spacing_mm, n_jobs=n_jobs
+            finder.forest, finder.boxes, work.shape_zyx, work.spacing_mm, n_jobs=n_jobs
         )
+        maps_mb, naming_mb = 4 * finder.forest.n_outputs * voxels_m, _MODES_BYTES * voxels_m
+        if self.bodies is not None:  # the levels are asked for at the candidates, of a table of the whole image
+            naming_mb += coarse_to_fine_memory_mb(
+                self.levels.forest, self.levels.boxes, work.shape_zyx, work.spacing_mm, stride=1, n_jobs=n_jobs
+            )[1]
         return MemoryNeed({
             "reading": Stage(file_mb, file_mb + 1),  # unpacked, then in order
             "resampling": Stage(file_mb, file_mb + _RESAMPLING_BYTES * voxels_m),
             "classifying": Stage(image_mb + result_mb, table_mb, slab_mb),
-            "finding modes": Stage(image_mb + 4 * len(CLASSES) * voxels_m, _MODES_BYTES * voxels_m),
+            "naming": Stage(image_mb + maps_mb, naming_mb),
         })  # fmt: skip
 
     def save(self, path: str | Path) -> None:
         """Write the model: arrays and JSON, nothing that runs."""
         settings = {"settings": asdict(self.settings), "seed": self.seed, "prior": self.prior.to_dict()}
-        arrays = join_parts({"forest": self.forest.to_arrays(), "boxes": self.boxes.to_arrays()})
-        write_model(path, MODEL_KIND, settings, arrays)
+        parts = self.levels.to_parts("level") | (self.bodies.to_parts("body") if self.bodies else {})
+        write_model(path, MODEL_KIND, settings, join_parts(parts))
 
     @classmethod
     def load(cls, path: str | Path) -> VertebraLocalizer:
@@ -180,12 +203,11 @@ class VertebraLocalizer:
             localizer.prior = ChainPrior.from_dict(settings["prior"])
         except (AttributeError, KeyError, TypeError, ValueError, DataError) as error:
             raise ModelError(f"{path}: the settings are damaged or of another version: {error!r}") from error
-        localizer.forest = Forest.from_arrays(part_of(arrays, "forest"))
-        localizer.boxes = BoxFeatures.from_arrays(part_of(arrays, "boxes"))
-        shape = localizer.forest.n_features, localizer.forest.n_outputs
-        if shape != (len(localizer.boxes), len(CLASSES)):
-            expected = f"{len(localizer.boxes)} features and {len(CLASSES)} classes"
-            raise ModelError(f"{path}: expected a forest of {expected}, found one of {shape[0]} and {shape[1]}")
+        try:
+            localizer.levels = BoxForest.from_parts(arrays, "level", len(CLASSES))
+            localizer.bodies = BoxForest.from_parts(arrays, "body", 2) if localizer.settings.bodies.trees else None
+        except ModelError as error:
+            raise ModelError(f"{path}: {error}") from error
         return localizer
 
     def _verdict(
@@ -202,3 +224,8 @@ class VertebraLocalizer:
             reason = "the whole chain may be shifted by a level"
         status = "empty" if not points else "uncertain" if reason else "ok"
         return Localization(landmarks, status, reason, chain.anchored, chain.shift_probability, probabilities)
+
+
+def _part(progress: Progress | None, before: int, total: int) -> Progress | None:
+    """Count the trees of one forest as part of those of both."""
+    return None if progress is None else lambda done, _: progress(before + done, total)

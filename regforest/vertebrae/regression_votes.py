@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from regforest._threads import Progress
 from regforest.features import BoxFeatures
 from regforest.forest import Forest, ForestRegressor, predict_volume
 from regforest.spatial import PAPER_LEVELS, Landmarks, Volume
@@ -65,7 +66,10 @@ def completed_spine(landmarks: Landmarks, prior: ChainPrior) -> tuple[FloatArray
 
 
 def grow_vote_forest(
-    rows: NDArray[np.float32], displacements_mm: NDArray[np.float32], model: ForestRegressor
+    rows: NDArray[np.float32],
+    displacements_mm: NDArray[np.float32],
+    model: ForestRegressor,
+    progress: Progress | None = None,
 ) -> Forest:
     """Grow the trees on the principal components of the displacements, which hold almost all of their variance.
 
@@ -77,11 +81,13 @@ def grow_vote_forest(
         From each voxel to each centre.
     model : ForestRegressor
         Not fitted yet.
+    progress : callable, optional
+        Called as ``progress(done, total)`` after each tree.
     """
     flat = displacements_mm.reshape(len(rows), -1).astype(np.float64)
     centred = flat - flat.mean(axis=0)
     _, axes = np.linalg.eigh(centred.T @ centred)
-    return model.fit(rows, centred @ axes[:, -_COMPONENTS:]).forest_
+    return model.fit(rows, centred @ axes[:, -_COMPONENTS:], progress=progress).forest_
 
 
 def with_leaf_votes(

@@ -21,6 +21,7 @@ __all__ = [
     "SamplingSettings",
     "TrainingPoints",
     "draw_anywhere",
+    "draw_background",
     "draw_near_spine",
     "draw_training_points",
     "nearest_voxels",
@@ -107,11 +108,17 @@ def draw_training_points(
         If no annotated centre lies inside the image.
     """
     spine = spine_in_view(scan, grid)
-    points = np.concatenate([_around_bodies(spine, settings, rng), _background(spine, grid, settings, rng)])
-    index_xyz = nearest_voxels(points, grid)
-    points = grid.index_to_lps(index_xyz)
-    known = ~_near_any(points, unlabelled_bodies(spine), UNLABELLED_RADIUS_MM)
-    return TrainingPoints(index_xyz[known, ::-1], label_distribution(points[known], spine, settings.claim_share))
+    background = _background(spine, grid, settings.background_per_vertebra, settings.near_spine_mm, rng)
+    points = np.concatenate([_around_bodies(spine, settings, rng), background])
+    return _labelled(points, spine, grid, settings)
+
+
+def draw_background(
+    scan: AnnotatedScan, grid: Grid, settings: SamplingSettings, per_vertebra: int, rng: np.random.Generator
+) -> TrainingPoints:
+    """Draw more background of one scan, for each annotated vertebra in view; else like `draw_training_points`."""
+    spine = spine_in_view(scan, grid)
+    return _labelled(_background(spine, grid, per_vertebra, settings.near_spine_mm, rng), spine, grid, settings)
 
 
 def spine_in_view(scan: AnnotatedScan, grid: Grid, known: Container[str] | None = None) -> Landmarks:
@@ -156,10 +163,20 @@ def _around_bodies(spine: Landmarks, settings: SamplingSettings, rng: np.random.
 
 
 def _background(
-    spine: Landmarks, grid: Grid, settings: SamplingSettings, rng: np.random.Generator
+    spine: Landmarks, grid: Grid, per_vertebra: int, near_spine_mm: float, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    half = max(1, len(spine) * settings.background_per_vertebra // 2)
-    return np.concatenate([draw_anywhere(grid, half, rng), draw_near_spine(spine, half, settings.near_spine_mm, rng)])
+    half = max(1, len(spine) * per_vertebra // 2)
+    return np.concatenate([draw_anywhere(grid, half, rng), draw_near_spine(spine, half, near_spine_mm, rng)])
+
+
+def _labelled(
+    points: NDArray[np.float64], spine: Landmarks, grid: Grid, settings: SamplingSettings
+) -> TrainingPoints:
+    """Voxels nearest to points, with labels; without those near bodies that nobody annotated."""
+    index_xyz = nearest_voxels(points, grid)
+    points = grid.index_to_lps(index_xyz)
+    known = ~_near_any(points, unlabelled_bodies(spine), UNLABELLED_RADIUS_MM)
+    return TrainingPoints(index_xyz[known, ::-1], label_distribution(points[known], spine, settings.claim_share))
 
 
 def _near_any(points: NDArray[np.float64], centres: NDArray[np.float64], radius_mm: float) -> NDArray[np.bool_]:

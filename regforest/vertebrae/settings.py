@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from regforest.vertebrae.bodies import BodySettings
 from regforest.vertebrae.candidates import CandidateSettings
 from regforest.vertebrae.sampling import SamplingSettings
 
@@ -35,8 +36,12 @@ class VertebraSettings:
         Density of false candidates (ribs, processes) that the chain reckons with.
     min_probability : float
         Least probability of the chain as named, against shifts of it, for the answer to be called certain.
-    sampling, candidates : SamplingSettings, CandidateSettings
-        How training voxels are drawn, and how modes become candidates.
+    sampling : SamplingSettings
+        How training voxels are drawn.
+    bodies : BodySettings
+        The forest that finds the bodies.
+    candidates : CandidateSettings
+        How modes of each vertebra's map become candidates, if there is no forest of the bodies.
     """
 
     spacing_mm: float = 3.0
@@ -50,6 +55,7 @@ class VertebraSettings:
     false_per_mm3: float = 1e-5
     min_probability: float = 0.6
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
+    bodies: BodySettings = field(default_factory=BodySettings)
     candidates: CandidateSettings = field(default_factory=CandidateSettings)
 
     def __post_init__(self) -> None:
@@ -66,7 +72,8 @@ class VertebraSettings:
     def quick(cls) -> VertebraSettings:
         """Return the smallest useful settings, for a smoke run."""
         sampling = SamplingSettings(per_vertebra=60, background_per_vertebra=50)
-        return cls(spacing_mm=4.0, features=200, trees=8, max_depth=14, sampling=sampling)
+        bodies = BodySettings(trees=8, features=150, max_depth=14, background_per_vertebra=50)
+        return cls(spacing_mm=4.0, features=200, trees=8, max_depth=14, sampling=sampling, bodies=bodies)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> VertebraSettings:
@@ -80,5 +87,7 @@ class VertebraSettings:
         """
         given = dict(values)
         sampling, candidates = SamplingSettings(**given.pop("sampling")), CandidateSettings(**given.pop("candidates"))
-        given["box_size_mm"] = tuple(given["box_size_mm"])
-        return cls(**given, sampling=sampling, candidates=candidates)
+        bodies = dict(given.pop("bodies"))
+        for part in (given, bodies):
+            part["box_size_mm"] = tuple(part["box_size_mm"])
+        return cls(**given, sampling=sampling, bodies=BodySettings(**bodies), candidates=candidates)

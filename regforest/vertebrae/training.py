@@ -1,99 +1,120 @@
-"""From annotated scans to a forest that tells the vertebrae apart."""
+"""From annotated scans to the forests that find the vertebrae and tell them apart."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from regforest._threads import Progress
 from regforest.errors import DataError
 from regforest.features import BoxFeatures, BoxSpace
-from regforest.forest import Forest, ForestClassifier, TrainingImage, TreeSettings, grow_on_images
-from regforest.spatial import AnnotatedScan, Landmarks
-from regforest.vertebrae.sampling import draw_training_points, working_image
+from regforest.forest import ForestClassifier, TrainingImage, TreeSettings, grow_on_images
+from regforest.spatial import AnnotatedScan, Landmarks, Volume
+from regforest.vertebrae.bodies import BodySettings, body_labels
+from regforest.vertebrae.box_forest import BoxForest
+from regforest.vertebrae.sampling import draw_background, draw_training_points, working_image
 from regforest.vertebrae.settings import VertebraSettings
 
-__all__ = ["TrainingVoxels"]
+__all__ = ["TrainingSet", "VoxelSet"]
+
+_BODIES = 1  # beside a scan's seed: what only the forest of the bodies draws
 
 
-@dataclass(frozen=True, eq=False)
-class TrainingVoxels:
-    """Voxels of all training scans, with what a forest learns them from.
+@dataclass
+class VoxelSet:
+    """Voxels of all training scans, with what one forest learns them from.
 
     Attributes
     ----------
-    labels : ndarray of float32, shape (N, len(CLASSES))
-        Soft labels.
+    settings : VertebraSettings or BodySettings
+        Of the forest: `features` 0 draws them anew at every node.
+    seed : int
+        One seed, one pool and one forest.
+    labels : list of ndarray of float32, shape (n, classes)
+        Soft labels of each scan's voxels.
     rows : list of ndarray of float32, shape (n, F)
-        Features of each scan's voxels, for a fixed pool.
+        Their features, for a fixed pool.
     images : list of TrainingImage
         Or the images themselves, if features are drawn at each node.
-    spines : list of Landmarks
-        The annotations of each scan.
-    boxes : BoxFeatures or None
-        The fixed pool.
     """
 
-    labels: NDArray[np.float32]
-    rows: list[NDArray[np.float32]]
-    images: list[TrainingImage]
-    spines: list[Landmarks]
-    boxes: BoxFeatures | None
+    settings: VertebraSettings | BodySettings
+    seed: int
+    labels: list[NDArray[np.float32]] = field(default_factory=list)
+    rows: list[NDArray[np.float32]] = field(default_factory=list)
+    images: list[TrainingImage] = field(default_factory=list)
 
-    @classmethod
-    def draw(
-        cls, scans: Iterable[AnnotatedScan], settings: VertebraSettings, seed: int, say: Callable[[str], None]
-    ) -> TrainingVoxels:
-        """Draw balanced voxels of each scan; `DataError` without a scan, or if one has no vertebra in its image."""
-        boxes = None
-        if settings.features:
-            boxes = BoxFeatures.random(
-                settings.features,
-                seed=seed,
-                max_offset_mm=settings.max_offset_mm,
-                size_range_mm=settings.box_size_mm,
-            )
-        labels: list[NDArray[np.float32]] = []
-        rows: list[NDArray[np.float32]] = []
-        images: list[TrainingImage] = []
-        spines: list[Landmarks] = []
-        for number, scan in enumerate(scans):
-            say(f"features of {scan.name}")
-            image = working_image(scan.image, settings.spacing_mm)
-            rng = np.random.default_rng([seed, number])
-            points = draw_training_points(scan, image.grid, settings.sampling, rng)
-            if boxes is None:
-                images.append(TrainingImage([image.voxels], points.index_zyx))
-            else:
-                rows.append(boxes.evaluate([image.voxels], image.grid.spacing_mm, points.index_zyx))
-            labels.append(points.labels)
-            spines.append(scan.landmarks)
-        if not labels:
-            raise DataError("training needs at least one annotated scan, there is none")
-        return cls(np.concatenate(labels), rows, images, spines, boxes)
+    def __post_init__(self) -> None:
+        s = self.settings
+        self.space = BoxSpace(s.max_offset_mm, s.box_size_mm)
+        self.boxes = BoxFeatures.from_space(s.features, self.space, self.seed) if s.features else None
 
-    def grow(self, settings: VertebraSettings, seed: int, n_jobs: int) -> tuple[Forest, BoxFeatures]:
-        """Grow the forest; returned with the features that it asks for."""
-        if self.boxes is not None:
-            classifier = ForestClassifier(
-                n_estimators=settings.trees,
-                max_depth=settings.max_depth,
-                min_samples_leaf=settings.min_samples_leaf,
-                max_features=min(settings.features_per_node, settings.features),
-                random_state=seed,
-                n_jobs=n_jobs,
-            )
-            return classifier.fit(np.concatenate(self.rows), self.labels).forest_, self.boxes
-        grown = grow_on_images(
-            self.images,
-            settings.spacing_mm,
-            BoxSpace(settings.max_offset_mm, settings.box_size_mm),
-            self.labels,
-            TreeSettings(settings.features_per_node, settings.max_depth, min_samples_leaf=settings.min_samples_leaf),
-            seed=seed,
-            n_trees=settings.trees,
+    def add(self, image: Volume, index_zyx: NDArray[np.int64], labels: NDArray[np.float32]) -> None:
+        """Add voxels (N, 3) of a working image with their labels."""
+        self.labels.append(labels)
+        if self.boxes is None:
+            self.images.append(TrainingImage([image.voxels], index_zyx))
+        else:
+            self.rows.append(self.boxes.evaluate([image.voxels], image.grid.spacing_mm, index_zyx))
+
+    def grow(self, spacing_mm: float, n_jobs: int, progress: Progress | None = None) -> BoxForest:
+        """Grow the forest; its leaf values are rounded, so that the model file stays small."""
+        s, labels = self.settings, np.concatenate(self.labels)
+        if self.boxes is None:
+            tree = TreeSettings(s.features_per_node, s.max_depth, min_samples_leaf=s.min_samples_leaf)
+            grown = grow_on_images(
+                self.images, spacing_mm, self.space, labels, tree,
+                seed=self.seed, n_trees=s.trees, n_jobs=n_jobs, progress=progress,
+            )  # fmt: skip
+            return BoxForest(grown.forest.rounded(), grown.boxes)
+        classifier = ForestClassifier(
+            n_estimators=s.trees,
+            max_depth=s.max_depth,
+            min_samples_leaf=s.min_samples_leaf,
+            max_features=min(s.features_per_node, s.features),
+            random_state=self.seed,
             n_jobs=n_jobs,
         )
-        return grown.forest, grown.boxes
+        forest = classifier.fit(np.concatenate(self.rows), labels, progress=progress).forest_
+        return BoxForest(forest.rounded(), self.boxes)
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingSet:
+    """What is learned from: voxels for both forests, and the annotations for the chain.
+
+    Attributes
+    ----------
+    levels, bodies : VoxelSet
+        For the forest that tells the vertebrae apart, and for the one that finds them (empty if it has no trees).
+    spines : list of Landmarks
+        The annotations of each scan.
+    """
+
+    levels: VoxelSet
+    bodies: VoxelSet
+    spines: list[Landmarks]
+
+    @classmethod
+    def draw(cls, scans: Iterable[AnnotatedScan], settings: VertebraSettings, seed: int) -> TrainingSet:
+        """Draw balanced voxels of each scan; `DataError` without a scan, or if one has no vertebra in its image."""
+        drawn = cls(VoxelSet(settings, seed), VoxelSet(settings.bodies, seed), [])
+        for number, scan in enumerate(scans):
+            drawn._add(scan, settings, [seed, number])
+        if not drawn.spines:
+            raise DataError("training needs at least one annotated scan, there is none")
+        return drawn
+
+    def _add(self, scan: AnnotatedScan, settings: VertebraSettings, seed: list[int]) -> None:
+        image = working_image(scan.image, settings.spacing_mm)
+        points = draw_training_points(scan, image.grid, settings.sampling, np.random.default_rng(seed))
+        self.levels.add(image, points.index_zyx, points.labels)
+        self.spines.append(scan.landmarks)
+        if settings.bodies.trees:
+            rng = np.random.default_rng([*seed, _BODIES])
+            more = draw_background(scan, image.grid, settings.sampling, settings.bodies.background_per_vertebra, rng)
+            index = np.concatenate([points.index_zyx, more.index_zyx])
+            self.bodies.add(image, index, body_labels(np.concatenate([points.labels, more.labels])))

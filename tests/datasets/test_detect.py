@@ -22,9 +22,13 @@ def touch(root, *names):
         (["01/01_fat.nii", "01/01_Labels.nii"], "ivdm3seg"),
         (["train/01/01_fat.nii", "train/01/01_Labels.nii"], "ivdm3seg"),
         (["A1_fat.nii", "A1-Labels.nii"], "ivdm3seg"),
+        (["1_Fat.nii.gz", "1_label.nii.gz"], "ivdm3seg"),
+        (["Bänder und Scheiben/b2_WAT.NII"], "ivdm3seg"),
         (["dataset/01_wat.nii", "label/01_Labels.nii"], "ivdm3seg"),
         (["labels.json", "a/image.nii.gz", "a/labels.nii.gz"], "labelled-folder"),
         (["a/image_fat.mha", "a/landmarks.json"], "labelled-folder"),
+        (["dataset_description.json", "sub-01/ses-1/anat/sub-01_ses-1_T2w.nii.gz"], "bids"),
+        (["rawdata/sub-verse004/sub-verse004_ct.nii.gz"], "bids"),
     ],
 )
 def test_layouts_are_told_from_file_names(tmp_path, names, layout):
@@ -65,3 +69,13 @@ def test_a_labelled_folder_opens_by_itself(tmp_path):
 def test_a_path_too_long_for_the_disk_is_no_folder(tmp_path):
     with pytest.raises(FileError, match="expected the folder of a data set, found nothing"):
         open_dataset(tmp_path / ("x" * 300))
+
+
+def test_patients_of_a_table_count_more_than_what_the_data_set_says(tmp_path):
+    touch(tmp_path, "a/image.nii.gz", "b/image.nii.gz")
+    for case in "ab":
+        content = {"frame": "LPS mm", "points": {"L1": [0, 0, 0]}}
+        (tmp_path / case / "landmarks.json").write_text(json.dumps(content))
+    (tmp_path / "mine.csv").write_text("case,patient\na,Müller\n")
+    dataset = open_dataset(tmp_path, "labelled-folder", tmp_path / "mine.csv")
+    assert [case.patient for case in dataset.cases] == ["Müller", "b"]

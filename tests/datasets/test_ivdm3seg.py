@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from regforest.datasets.disc_masks import DISC_NAMES
-from regforest.datasets.ivdm3seg import TERMS, open_ivdm3seg, write_ivdm3seg_case
+from regforest.datasets.ivdm3seg import open_ivdm3seg, write_ivdm3seg_case
 from regforest.datasets.patients import write_patients
+from regforest.datasets.terms import IVDM3SEG
 from regforest.errors import DataError, FileError
 from regforest.io import write_volume
 from regforest.spatial import AnnotatedScan, Grid, Landmarks, Volume
@@ -75,7 +76,7 @@ def check(case_root: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
-@pytest.mark.parametrize("under", [".", "train", "IVDM3Seg/train"])
+@pytest.mark.parametrize("under", [".", "train", "IVDM3Seg/train", "Bänder und Scheiben"])
 def test_a_folder_for_each_scan_is_read(tmp_path: Path, under: str, suffix: str) -> None:
     write_folders(tmp_path / under, "01", suffix)
     check(tmp_path, "01")
@@ -103,7 +104,7 @@ def test_what_is_written_is_read_with_its_patients(tmp_path: Path) -> None:
     dataset = open_ivdm3seg(tmp_path)
     assert [case.patient for case in dataset.cases] == ["P", "P"]
     assert dataset.notes == ()
-    assert dataset.terms == TERMS
+    assert dataset.terms == IVDM3SEG.terms
     np.testing.assert_array_equal(dataset.cases[0].load().labels.voxels, discs())
 
 

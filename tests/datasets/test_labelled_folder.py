@@ -124,6 +124,32 @@ def test_two_files_for_one_channel_are_a_fault(folder: Path) -> None:
     assert "image.nii and image.nii.gz" in fault.error
 
 
+def test_links_in_a_circle_double_nothing(folder: Path) -> None:
+    (folder / "loop").symlink_to(folder, target_is_directory=True)
+    dataset = open_labelled_folder(folder)
+    assert [case.name for case in dataset.cases] == ["01", "02", "03"]
+    assert not dataset.faults
+
+
+def test_a_case_folder_that_cannot_be_listed_is_a_fault(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listing = Path.iterdir
+
+    def guarded(path: Path):
+        if path == folder / "02":
+            raise PermissionError(13, "Permission denied")
+        return listing(path)
+
+    monkeypatch.setattr(Path, "iterdir", guarded)
+    dataset = open_labelled_folder(folder)
+    assert [case.name for case in dataset.cases] == ["01", "03"]
+    assert "02: expected a readable folder, found Permission denied" in dataset.faults[0].error
+
+
+def test_names_with_blanks_and_umlauts_are_fine(folder: Path) -> None:
+    (folder / "01").rename(folder / "Jörg Müller, 2. Bild")
+    assert open_labelled_folder(folder).cases[-1].load().name == "Jörg Müller, 2. Bild"
+
+
 def test_label_images_without_their_names_are_faults(folder: Path) -> None:
     (folder / "labels.json").unlink()
     dataset = open_labelled_folder(folder)

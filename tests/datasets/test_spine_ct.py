@@ -4,29 +4,8 @@ import pytest
 from regforest.datasets.spine_ct import open_spine_ct
 from regforest.errors import DataError, FileError
 from regforest.io import write_landmarks, write_volume
-from regforest.spatial import Grid, Landmarks, Volume
-
-GRID = Grid.from_parts((40, 30, 30), (2, 2, 4), (-31.5, 17.25, 840))
-POINTS = Landmarks({"L1": (30, 30, 130), "L2": (30, 38, 97), "L3": (30, 44, 63)}, frame="grid")
-
-
-def body_image():
-    """Soft tissue in fat, with bone around each point."""
-    voxels = np.full(GRID.shape_zyx, 40, np.int16)
-    voxels[:, :2] = -100
-    for x, y, z in np.rint(POINTS.points / GRID.spacing_mm).astype(int):
-        voxels[z - 2 : z + 3, y - 4 : y + 5, x - 4 : x + 5] = 180
-    return Volume(voxels, GRID)
-
-
-def write_scan(folder, scan, suffix=".mhd", points=POINTS):
-    write_volume(body_image(), folder / f"{scan}{suffix}")
-    if points is not None:
-        write_landmarks(points, folder / f"{scan}.lml")
-
-
-def write_original(root, patient, scan, **options):
-    write_scan(root / patient / scan, scan, **options)
+from regforest.spatial import Landmarks, Volume
+from tests.datasets.spine_ct_layouts import GRID, POINTS, body_image, write_original, write_scan
 
 
 def by_name(dataset):
@@ -143,9 +122,14 @@ def test_points_outside_the_image_are_reported(tmp_path):
 
 
 def test_points_that_all_lie_outside_belong_to_another_image(tmp_path):
-    # LPS millimetres written by mistake
-    write_original(tmp_path, "patient1", "111", points=POINTS.mapped(lambda mm: mm + np.array([-31.5, 17.25, 840])))
-    with pytest.raises(DataError, match=r"111\.lml.*found no point inside"):
+    write_original(tmp_path, "patient1", "111", points=POINTS.mapped(lambda mm: mm + np.array([0, 0, 5000])))
+    with pytest.raises(DataError, match=r"111\.lml.*found no point inside the image; check"):
+        open_spine_ct(tmp_path).cases[0].load()
+
+
+def test_points_in_the_wrong_frame_are_refused_and_the_frame_is_named(tmp_path):
+    write_original(tmp_path, "patient1", "111", points=POINTS.mapped(lambda mm: mm + GRID.origin_mm))
+    with pytest.raises(DataError, match=r"111\.lml.*they would be inside as LPS millimetres"):
         open_spine_ct(tmp_path).cases[0].load()
 
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from regforest.datasets import Case, folds_for, read_splits
+from regforest.datasets import Case, Splits, folds_for, read_splits, split_differences, train_and_test_for
 from regforest.datasets.splits import read_id_list
 from regforest.errors import DataError, FileError
 
@@ -126,3 +126,42 @@ def test_drawn_folds_depend_on_the_seed_and_not_on_the_order_of_the_scans(tmp_pa
 def test_one_patient_cannot_be_divided(tmp_path):
     with pytest.raises(DataError, match="two patients, found 1"):
         folds_for(cases(("100", "a"), ("101", "a")), folder(tmp_path), seed=0)
+
+
+def test_the_scans_of_the_challenge_are_tested_and_all_others_trained_on(tmp_path):
+    scans = cases(("1", "a"), ("8", "b"), ("9", "c"), ("10", "b"))
+    (train, test), notes = train_and_test_for(scans, folder(tmp_path, test="8\n9\n77\n"), seed=0)
+    assert ([case.name for case in train], [case.name for case in test]) == (["1", "10"], ["8", "9"])
+    assert notes == (
+        "trained on 2 scans, tested on 2 of the 3 of csi2014_test60.txt", "1 patients are trained on and tested: b",
+    )  # fmt: skip
+
+
+def test_a_test_set_of_unknown_scans_is_drawn_by_patient_in_the_same_proportion(tmp_path):
+    scans = cases(*((f"{100 + i}", f"p{i // 2}") for i in range(40)))
+    (train, test), notes = train_and_test_for(scans, folder(tmp_path, test="8\n"), seed=3)
+    assert (len(train), len(test)) == (32, 8)
+    assert {case.patient for case in train}.isdisjoint(case.patient for case in test)
+    assert "a test set of 4 of 20 patients drawn, seed 3" in notes[0]
+    again, _ = train_and_test_for(scans[::-1], tmp_path, seed=3)
+    assert {case.name for case in again[1]} == {case.name for case in test}
+
+
+def test_nothing_to_train_on_is_refused_and_so_is_a_missing_list(tmp_path):
+    with pytest.raises(DataError, match="no scan to train on"):
+        train_and_test_for(cases(("8", "a")), folder(tmp_path, test="8\n"), seed=0)
+    with pytest.raises(FileError, match="csi2014_test60"):
+        train_and_test_for(cases(("8", "a")), tmp_path / "nowhere", seed=0)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (Splits(("1", "2"), ("3", "4")), "the same two halves"),
+        (Splits(("4", "3"), ("2", "1")), "the same two halves"),
+        (Splits(("1", "3"), ("2", "4")), "of 4 scans 2 differ: 2, 3"),
+        (Splits(("1", "2", "9"), ("3",)), "of 5 scans 2 differ: 4, 9"),
+    ],
+)
+def test_folds_are_compared_whichever_half_is_called_the_first(given, said):
+    assert split_differences(given, Splits(("1", "2"), ("3", "4"))) == said

@@ -53,10 +53,10 @@ def test_a_kept_case_is_listed_and_one_that_was_begun_last_is_suspected(tmp_path
     folder = RunFolder(tmp_path, "m")
     for case in "ab":
         folder.note_begun("m", case)
-    folder.keep("m", "a", CaseFiles({"case": "a"}, {".lml": b"points"}, b"jpeg"))
+    folder.keep("m", "a", CaseFiles({"case": "a"}, {".lml": b"points"}, {".svg": b"drawn"}))
     assert folder.stored_case("m", "a") == {"case": "a"}
     assert (tmp_path / "predictions" / "a.lml").read_bytes() == b"points"
-    assert (tmp_path / "pictures" / "a.jpg").read_bytes() == b"jpeg"
+    assert (tmp_path / "pictures" / "a.svg").read_bytes() == b"drawn"
     assert folder.begin({}) == {"m/b"}
 
 

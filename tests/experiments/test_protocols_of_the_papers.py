@@ -5,7 +5,9 @@ import pytest
 from experiments import chen_loocv, glocker_2fold
 from experiments.options import build_parser, parse
 from experiments.outputs import RunFolder
+from experiments.protocol import Fold, limited
 from regforest.datasets import Case, Dataset, read_splits
+from regforest.errors import DataError, UsageError
 
 
 class Named(Case):
@@ -22,7 +24,8 @@ def dataset(pairs, root):
 
 def options(experiment, *argv):
     methods = list(experiment.methods)
-    return parse(build_parser(experiment.name, "", experiment.layouts, methods), methods, argv)
+    parser = build_parser(experiment.name, "", experiment.layouts, methods, experiment.protocols)
+    return parse(parser, methods, argv)
 
 
 def test_the_official_folds_are_used_where_the_scans_are_in_them(tmp_path):
@@ -42,6 +45,42 @@ def test_phantoms_are_divided_by_patient_and_the_run_says_so(tmp_path):
         assert {name[0] for name in fold.train}.isdisjoint({name[0] for name in fold.test})
     assert sorted(folds[0].test + folds[1].test) == sorted(name for name, _ in pairs)
     assert any("by patient" in note for note in notes)
+
+
+def test_official_fold_files_are_compared_with_the_shipped_ones(tmp_path):
+    shipped = read_splits(options(glocker_2fold.EXPERIMENT).splits)
+    first, *second = shipped.fold2, *shipped.fold1[1:]
+    (tmp_path / "fold1-official.txt").write_text("\n".join(f"/data/patient1/{name}/{name}.mhd" for name in first))
+    (tmp_path / "fold2-official.txt").write_text("\n".join(second))
+    pairs = [(name, name) for name in (*shipped.fold1, *shipped.fold2)]
+    _, notes = glocker_2fold.folds(
+        dataset(pairs, tmp_path), options(glocker_2fold.EXPERIMENT, "--splits", str(tmp_path))
+    )
+    assert notes[-1] == f"{tmp_path} against the folds of data_splits: of 224 scans 1 differ: {shipped.fold1[0]}"
+
+
+def test_the_challenge_of_2014_has_one_fold(tmp_path):
+    chosen = options(glocker_2fold.EXPERIMENT, "--protocol", "csi2014")
+    splits = read_splits(chosen.splits)
+    names = (*splits.fold1, *splits.fold2, *splits.test)
+    (fold,), _ = glocker_2fold.folds(dataset([(name, name) for name in names], tmp_path), chosen)
+    assert (len(fold.train), set(fold.test)) == (224, set(splits.test))
+
+
+@pytest.mark.parametrize(("limit", "kept"), [(None, (24, 6)), (10, (8, 2)), (2, (1, 1)), (99, (24, 6))])
+def test_a_limited_challenge_keeps_the_proportion(limit, kept):
+    fold = Fold("test", tuple(f"a{i}" for i in range(24)), tuple(f"b{i}" for i in range(6)))
+    (small,) = limited([fold], limit)
+    assert (len(small.train), len(small.test)) == kept
+    assert set(small.train) <= set(fold.train)
+    assert set(small.test) <= set(fold.test)
+
+
+def test_a_challenge_of_one_case_or_without_training_is_refused():
+    with pytest.raises(UsageError, match="at least 2"):
+        limited([Fold("test", ("a", "b"), ("c",))], 1)
+    with pytest.raises(DataError, match="no case to train on"):
+        limited([Fold("test", (), ("c",))], None)
 
 
 def test_both_scans_of_a_patient_are_left_out(tmp_path):
@@ -79,11 +118,16 @@ def test_the_ablation_differs_from_the_method_in_one_setting_only():
 
 
 def test_a_folder_that_cannot_be_written_is_wrong_usage(tmp_path, monkeypatch):
-    from regforest.errors import UsageError
-
     def refuse(*_, **__):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("os.open", refuse)
     with pytest.raises(UsageError, match="choose another --out"), RunFolder(tmp_path / "out", "m").held():
         pass
+
+
+def test_help_names_the_protocols_where_there_are_several(capsys):
+    for module, shown in ((glocker_2fold, True), (chen_loocv, False)):
+        with pytest.raises(SystemExit):
+            module.main(["--help"])
+        assert ("{2-fold,csi2014}" in capsys.readouterr().out) is shown

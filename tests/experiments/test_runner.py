@@ -7,6 +7,7 @@ import pytest
 
 from experiments import runner
 from regforest.datasets.labelled_folder import LabelledCase
+from regforest.datasets.masks import centroids
 from regforest.io import read_label_names, read_landmarks, read_volume, write_landmarks
 from regforest.spatial import Landmarks
 from tests.experiments.mean_shape import DISCS, VERTEBRAE, Log, experiment, write_data
@@ -381,7 +382,7 @@ def test_every_method_has_its_folds_its_misses_and_its_spread_of_errors(log, ver
         assert "fold 1" in place
         assert "fold 2" in place
     assert "Misses and false alarms" in page
-    assert page.count("Localization errors (mm)") == 2
+    assert page.count("<figcaption>Localization errors (mm)") == 2
 
 
 def test_published_landmarks_are_judged_by_the_same_evaluator(log, vertebrae, out, tmp_path, capsys):
@@ -401,6 +402,61 @@ def test_published_landmarks_are_judged_by_the_same_evaluator(log, vertebrae, ou
     assert "theirs" in capsys.readouterr().out
 
 
+def their_files(vertebrae, folder, moved_mm):
+    """Write published landmarks of some cases, the annotated ones moved upwards."""
+    for case, up in moved_mm.items():
+        grid = read_volume(vertebrae / case / "image.nii.gz").grid
+        truth = read_landmarks(vertebrae / case / "landmarks.json")
+        moved = Landmarks({name: truth[name] + [0, 0, up] for name in truth})
+        write_landmarks(moved, folder / f"{case}_centroids_conf.lml", grid)
+    return folder
+
+
+def test_published_landmarks_are_compared_scan_by_scan_on_the_scans_that_have_a_file(
+    log, vertebrae, out, tmp_path, capsys
+):
+    theirs = their_files(vertebrae, tmp_path / "theirs", {"p0a": 0, "p1a": 0, "p2b": 25})
+    assert run(log, vertebrae, out, "--published", str(theirs), "--set", "shift_mm=30") == 0
+    compared = json.loads((out / "summary.json").read_text())["published"][0]["comparison"]
+    assert compared["cases"] == 3
+    rate = compared["regions"]["all"]["identification_rate"]
+    assert rate["pairs"] == 12
+    assert rate["difference"] == pytest.approx(-8 / 12)
+    low, high = rate["interval"]
+    assert low <= rate["difference"] <= high
+    assert compared["regions"]["all"]["mean_mm"]["difference"] > 15
+    assert [row["case"] for row in compared["by_case"]][-1] == "p2b"
+    shown = capsys.readouterr().out
+    assert "theirs: 3 of 6 scans have no file and count as missed" in shown
+    assert "Against theirs, 3 scans" in shown
+    assert "id. rate -66.7" in shown
+    assert "Most is lost against theirs in p0a (0 of 4, theirs 4)" in shown or "in p1a (0 of 4, theirs 4)" in shown
+    assert "Against theirs: the scans where most is lost first" in (out / "report.html").read_text()
+    rows = {row["case"]: row for row in table(out / "per_case.csv")}
+    assert (rows["p0a"]["published_identified"], rows["p0b"]["published_identified"]) == ("4", "")
+    assert float(rows["p2b"]["published_mean_mm"]) == pytest.approx(25, abs=0.01)
+
+
+def test_published_landmarks_of_structures_are_compared_by_their_distance(log, discs, out, tmp_path):
+    theirs = tmp_path / "theirs"
+    case = read_volume(discs / "p0a" / "labels.nii.gz")
+    points = centroids(case, DISCS).mapped(lambda mm: mm + [0, 0, 7])
+    write_landmarks(points, theirs / "p0a_centroids_conf.lml", case.grid)
+    assert run(log, discs, out, "--published", str(theirs), discs=True) == 0
+    compared = json.loads((out / "summary.json").read_text())["published"][0]["comparison"]
+    assert compared["cases"] == 1
+    assert compared["localization_mm"]["pairs"] == len(DISCS)
+    assert compared["localization_mm"]["difference"] < 0
+
+
+def test_two_published_files_of_one_scan_are_refused(log, vertebrae, out, tmp_path, capsys):
+    their_files(vertebrae, tmp_path / "theirs", {"p0a": 0})
+    their_files(vertebrae, tmp_path / "theirs" / "again", {"p0a": 1})
+    assert run(log, vertebrae, out, "--published", str(tmp_path / "theirs")) == 3
+    assert "expected one file for each scan" in capsys.readouterr().err
+    assert not out.exists()
+
+
 def test_a_damaged_published_file_is_named_and_costs_the_run_nothing(log, vertebrae, out, tmp_path):
     (tmp_path / "theirs").mkdir()
     (tmp_path / "theirs" / "p0a_centroids_conf.lml").write_text("header\n10\tC99\t1\t2\t3\n")
@@ -409,6 +465,7 @@ def test_a_damaged_published_file_is_named_and_costs_the_run_nothing(log, verteb
     summary = json.loads((out / "summary.json").read_text())
     assert summary["cases"] == 6
     assert summary["published"][0]["regions"]["all"]["missed"] == 24
+    assert summary["published"][0]["comparison"]["cases"] == 0
 
 
 def test_a_published_folder_without_fitting_files_ends_with_3(log, vertebrae, out, tmp_path):
@@ -421,10 +478,12 @@ def test_without_pictures_nothing_of_the_images_is_kept_or_shown(log, vertebrae,
     assert run(log, vertebrae, out) == 0
     page = (out / "report.html").read_text()
     assert "<img" not in page
-    assert "data:image" not in page
+    for trace in ("data:image", "class=volume", "id=niivue", "class=points"):
+        assert trace not in page
     assert not (out / "pictures").exists()
     assert run(log, vertebrae, tmp_path / "with", pictures=True) == 0
-    assert (tmp_path / "with" / "report.html").read_text().count("data:image/jpeg") == 6
+    page = (tmp_path / "with" / "report.html").read_text()
+    assert page.count("data:image/webp") == 2 * page.count("class=volume") == 12
 
 
 def test_patients_can_be_given_in_a_table(log, discs, out, tmp_path):

@@ -280,6 +280,18 @@ def test_missing_files_folders_and_unknown_suffixes_are_told_apart(tmp_path):
         write_volume(volume(), tmp_path / "b.png")
 
 
+def test_a_file_without_rights_and_a_link_to_itself_are_refused_by_name(tmp_path, monkeypatch):
+    (tmp_path / "loop.nii").symlink_to(tmp_path / "loop.nii")
+    with pytest.raises(FileError, match=r"loop\.nii"):
+        read_volume(tmp_path / "loop.nii")
+    # whoever runs this may be allowed everything
+    monkeypatch.setattr("regforest.io._names.os.access", lambda path, mode: "closed" not in str(path))
+    for suffix in IMAGE_SUFFIXES:
+        write_volume(volume(), tmp_path / f"closed{suffix}")
+        with pytest.raises(FileError, match=rf"closed{suffix}: expected an image file, found no right to read it"):
+            read_volume(tmp_path / f"closed{suffix}")
+
+
 def test_upper_case_suffixes_and_strange_names_are_fine(tmp_path):
     path = tmp_path / "Jörg Müller, 2. Bild.NII.GZ"
     write_volume(volume(), path)

@@ -33,6 +33,30 @@ def test_formats_that_hold_scores_give_them_back(tmp_path, name):
     assert read_landmarks(tmp_path / name) == SPINE
 
 
+AWKWARD = {"T13": (0.1, -1 / 3, 1e-17), "L1": (2 / 3, 123456.78901234567, -5e-324), "L6": (np.pi, -0.0, 1e5 / 7)}
+
+
+@pytest.mark.parametrize("name", ["a.lml", "a.mrk.json", "a.csv", "landmarks.json"])
+def test_a_round_trip_changes_no_bit_where_the_file_holds_the_frame_of_the_landmarks(tmp_path, name):
+    given = Landmarks(AWKWARD, frame="grid" if name == "a.lml" else "LPS")
+    write_landmarks(given, tmp_path / name)
+    assert read_landmarks(tmp_path / name).points.tobytes() == given.points.tobytes()
+
+
+@pytest.mark.parametrize("name", ["a.mrk.json", "a.csv", "landmarks.json"])
+def test_scores_keep_all_their_digits(tmp_path, name):
+    given = Landmarks({"L1": (1, 2, 3), "L2": (1, 2, -30)}, {"L1": 1 / 3})
+    write_landmarks(given, tmp_path / name)
+    assert read_landmarks(tmp_path / name) == given
+
+
+@pytest.mark.parametrize("name", ["a.lml", "a_ctd.json"])
+def test_a_round_trip_through_voxels_is_off_by_rounding_alone(tmp_path, name):
+    given = Landmarks({"L1": (0.1, -1 / 3, 401.7), "L2": (2 / 3, 1e-9, 380)})
+    write_landmarks(given, tmp_path / name, TURNED)
+    np.testing.assert_allclose(read_landmarks(tmp_path / name, TURNED).points, given.points, atol=1e-10)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_no_landmarks_are_written_and_read_as_none(tmp_path, name):
     write_landmarks(Landmarks({}), tmp_path / name, TURNED)
@@ -109,7 +133,7 @@ def test_lml_is_written_with_a_header_and_the_ids_of_the_database(tmp_path):
     assert [ids[name] for name in PAPER_LEVELS] == list(range(10, 270, 10))
     assert ids["T12"] < ids["T13"] < ids["L1"]
     assert ids["L5"] < ids["L6"] < ids["S1"]
-    assert lines[1].split("\t") == ["20", "C2", "1.000000", "2.000000", "3.000000"]
+    assert lines[1].split("\t") == ["20", "C2", "1.0", "2.0", "3.0"]
 
 
 @pytest.mark.parametrize(
@@ -158,6 +182,18 @@ def test_slicer_files_in_ras_are_turned(tmp_path):
     np.testing.assert_array_equal(read_landmarks(as_json(tmp_path / "a.json", markups("LPS")))["L1"], [1, 2, 3])
 
 
+@pytest.mark.parametrize(("units", "is_read"), [("mm", True), (["mm", "UCUM", "millimeter"], True), ("um", False)])
+def test_slicer_files_in_other_units_than_millimetres_are_refused(tmp_path, units, is_read):
+    content = markups()
+    content["markups"][0]["coordinateUnits"] = units
+    path = as_json(tmp_path / "a.mrk.json", content)
+    if is_read:
+        np.testing.assert_array_equal(read_landmarks(path)["L1"], [1, 2, 3])
+    else:
+        with pytest.raises(FileError, match=r"a\.mrk\.json.*coordinateUnits.*'um'"):
+            read_landmarks(path)
+
+
 def test_slicer_points_that_were_never_placed_are_skipped(tmp_path):
     path = as_json(tmp_path / "a.mrk.json", markups(positionStatus="undefined"))
     assert len(read_landmarks(path)) == 0
@@ -177,6 +213,83 @@ def test_slicer_points_that_were_never_placed_are_skipped(tmp_path):
 def test_a_bad_slicer_file_is_refused_by_name(tmp_path, content, complaint):
     with pytest.raises(FileError, match=rf"bad\.mrk\.json: .*{complaint}"):
         read_landmarks(as_json(tmp_path / "bad.mrk.json", content))
+
+
+def test_slicer_gets_a_colour_and_readable_names(tmp_path):
+    write_landmarks(SPINE, tmp_path / "a.mrk.json")
+    display = json.loads((tmp_path / "a.mrk.json").read_text())["markups"][0]["display"]
+    assert display["pointLabelsVisibility"] is True
+    assert all(
+        len(display[key]) == 3 and all(0 <= x <= 1 for x in display[key]) for key in ("color", "selectedColor")
+    )
+
+
+def fcsv(path, system, *rows, columns="id,x,y,z,ow,ox,oy,oz,vis,sel,lock,label,desc,associatedNodeID"):
+    lines = [
+        "# Markups fiducial file version = 4.10",
+        f"# CoordinateSystem = {system}",
+        f"# columns = {columns}",
+        *rows,
+    ]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+FCSV_ROW = "vtkMRMLMarkupsFiducialNode_0,1.25,-2,3,0,0,0,1,1,1,0,L1,,"
+
+
+@pytest.mark.parametrize(
+    ("system", "expected"),
+    [
+        ("LPS", (1.25, -2, 3)),
+        ("1", (1.25, -2, 3)),
+        ("RAS", (-1.25, 2, 3)),
+        ("0", (-1.25, 2, 3)),
+        ("ras", (-1.25, 2, 3)),
+    ],
+)
+def test_fcsv_is_turned_to_lps_by_name_or_old_number(tmp_path, system, expected):
+    found = read_landmarks(fcsv(tmp_path / "a.fcsv", system, FCSV_ROW))
+    assert found.frame == "LPS"
+    np.testing.assert_array_equal(found["L1"], expected)
+
+
+@pytest.mark.parametrize("system", ["IJK", "2"])
+def test_fcsv_in_voxels_needs_the_image(tmp_path, system):
+    path = fcsv(tmp_path / "a.fcsv", system, FCSV_ROW)
+    np.testing.assert_allclose(read_landmarks(path, TURNED)["L1"], TURNED.index_to_lps((1.25, -2, 3)))
+    with pytest.raises(FrameError, match=r"a\.fcsv.*--reference"):
+        read_landmarks(path)
+
+
+def test_fcsv_goes_by_its_own_list_of_columns(tmp_path):
+    path = fcsv(tmp_path / "a.fcsv", "LPS", '"L2",1,2,3,1,1', "", columns="label,x,y,z,sel,vis")
+    np.testing.assert_array_equal(read_landmarks(path)["L2"], [1, 2, 3])
+
+
+@pytest.mark.parametrize(
+    ("system", "row", "complaint"),
+    [
+        ("3", FCSV_ROW, "CoordinateSystem LPS, RAS, 0 or 1, found 3"),
+        ("LPS", FCSV_ROW.replace("L1", "F-1"), "'F-1' in line 4"),
+        ("RAS", FCSV_ROW.replace("1.25", "abc"), "number for x, found 'abc' in line 4"),
+        ("LPS", "a,1,2", "number for z, found None in line 4|name of a level"),
+    ],
+)
+def test_a_bad_fcsv_file_is_refused_by_name(tmp_path, system, row, complaint):
+    with pytest.raises(FileError, match=rf"bad\.fcsv: .*({complaint})"):
+        read_landmarks(fcsv(tmp_path / "bad.fcsv", system, row))
+
+
+def test_fcsv_that_does_not_say_ras_or_lps_is_refused(tmp_path):
+    (tmp_path / "a.fcsv").write_text(FCSV_ROW + "\n")
+    with pytest.raises(FileError, match=r"CoordinateSystem.*found none; say in a line"):
+        read_landmarks(tmp_path / "a.fcsv")
+
+
+def test_fcsv_is_not_written(tmp_path):
+    with pytest.raises(FileError, match=r"a\.fcsv.*only read; write \.mrk\.json"):
+        write_landmarks(SPINE, tmp_path / "a.fcsv")
 
 
 # --- VerSe
@@ -250,12 +363,19 @@ def test_the_table_holds_names_millimetres_indices_and_scores(tmp_path):
     write_landmarks(Landmarks({"L1": TURNED.index_to_lps((1, 2, 3))}, {"L1": 0.25}), tmp_path / "a.csv", TURNED)
     head, row = (tmp_path / "a.csv").read_text().splitlines()
     assert head == "name,x_mm,y_mm,z_mm,index_i,index_j,index_k,score"
-    assert row == "L1,1.000000,20.500000,26.000000,1.000000,2.000000,3.000000,0.25"
+    assert row == "L1,1.0,20.5,26.0,1.0,2.0,3.0,0.25"
 
 
 def test_a_table_from_elsewhere_needs_only_names_and_millimetres(tmp_path):
     (tmp_path / "a.csv").write_text("note,z_mm,y_mm,x_mm,name\nx,3,2,1,l1\n")
     np.testing.assert_array_equal(read_landmarks(tmp_path / "a.csv")["L1"], [1, 2, 3])
+
+
+def test_a_table_of_indices_alone_needs_the_image(tmp_path):
+    (tmp_path / "a.csv").write_text("name,index_i,index_j,index_k\nL1,1,2,3.5\n")
+    np.testing.assert_allclose(read_landmarks(tmp_path / "a.csv", TURNED)["L1"], TURNED.index_to_lps((1, 2, 3.5)))
+    with pytest.raises(FrameError, match=r"a\.csv.*voxel indices.*--reference"):
+        read_landmarks(tmp_path / "a.csv")
 
 
 @pytest.mark.parametrize(
@@ -327,6 +447,27 @@ def test_json_that_ends_early_is_refused_with_its_place(tmp_path, name):
     (tmp_path / name).write_text(text[: len(text) // 2])
     with pytest.raises(FileError, match=rf"{name}.*valid JSON.*line \d+"):
         read_landmarks(tmp_path / name)
+
+
+@pytest.mark.parametrize("number", ["1" + "0" * 400, "9" * 5000, "1e999", "true"])
+def test_numbers_that_no_float_holds_are_refused_by_name(tmp_path, number):
+    (tmp_path / "landmarks.json").write_text('{"frame": "LPS mm", "points": {"L1": [0, 0, ' + number + "]}}")
+    with pytest.raises(FileError, match=r"landmarks\.json"):
+        read_landmarks(tmp_path / "landmarks.json")
+
+
+@pytest.mark.parametrize(("wrong", "right"), [("a.lmk", ".lml"), ("a.fcvs", ".fcsv"), ("a.jsn", ".json")])
+def test_a_mistyped_suffix_brings_the_nearest_right_one(tmp_path, wrong, right):
+    with pytest.raises(FileError, match=rf"did you mean \{right}"):
+        read_landmarks(tmp_path / wrong)
+
+
+def test_names_with_blanks_and_umlauts_and_a_folder_that_is_a_file(tmp_path):
+    path = tmp_path / "Jörg Müller ß" / "2. Bild.mrk.json"
+    write_landmarks(SPINE, path)
+    assert read_landmarks(path) == SPINE
+    with pytest.raises(FileError, match="a place that can be written to"):
+        write_landmarks(SPINE, path / "below.csv")
 
 
 def test_unknown_suffixes_are_refused_both_ways(tmp_path):

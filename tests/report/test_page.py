@@ -1,71 +1,139 @@
+import json
 import re
+from html import unescape
 from html.parser import HTMLParser
 
 import pytest
 
-from regforest.report import Card, Table, write_page
+from regforest.errors import FileError
+from regforest.report import Card, PageRoom, Table, page, write_page
 from regforest.report.charts import histogram_chart, rate_chart, spread_chart
 from regforest.report.tables import number, percent
 
+VOID = ("meta", "img", "line", "rect", "br", "input", "path", "circle", "image")
+CARDS = [
+    Card("best", ["identified 5 of 5"], badness=1.0, fold="1", errors_mm={"L1": 1.0}),
+    Card(
+        "worst", ["identified 0 of 5"], "uncertain", "<no> anchor", 1000.0, "2", {"L1": None, "T12": 30.126},
+        {"L2": (1, 2, 3)}, {"L1": (1, 2, 3)}, '<svg class="spine"></svg>', b"volume",
+    ),
+]  # fmt: skip
 
-@pytest.fixture
-def page(tmp_path):
-    path = tmp_path / "report.html"
+
+def written(path, **changes):
     table = Table("t", [("run <1>", ["mean", "std"])], [("all", [["1.0", "-"]])], ["* remembered"])
-    write_page(
-        path, "glocker_2fold: <b>phantoms</b>", lead="lead", tables=[("Result", table)],
-        charts=[("Error", spread_chart({"L1": [1.0, 2.0], "T12": []}, "mm"))],
-        cards=[Card("worst", ["identified 0 of 5"], "uncertain", "<no> anchor", b"\xff\xd8\xff"), Card("best", [])],
-        failures=[{"case": "bad", "stage": "load", "error": "a & b"}],
-        facts={"terms": "non-commercial", "citation": "https://example.org/paper", "empty": ""},
-    )  # fmt: skip
+    content = {
+        "lead": "lead", "tables": [("Result", table)],
+        "charts": [("Error", spread_chart({"L1": [1.0, 2.0], "T12": []}, "mm"))], "cards": CARDS,
+        "failures": [{"case": "bad", "stage": "load", "error": "a & b"}],
+        "facts": {"seed": "0", "empty": ""}, "terms": "non-commercial, https://example.org/paper",
+    }  # fmt: skip
+    write_page(path, "glocker_2fold: <b>phantoms</b>", **{**content, **changes})
     return path.read_text()
 
 
-def test_the_page_asks_nothing_of_the_network(page):
+@pytest.fixture
+def report(tmp_path):
+    return written(tmp_path / "report.html")
+
+
+def test_the_page_asks_nothing_of_the_network(report):
     # a citation may be a link in words; what a browser would fetch are attributes and style sheets
-    fetched = re.findall(r"""(?:src|href|action|data|srcset)\s*=\s*["']?([^"'>\s]+)|url\(([^)]*)\)|@import""", page)
-    assert [link for link, _ in fetched] == ["data:image/jpeg;base64,/9j/"]
-    assert "<script" not in page
-    assert "<link" not in page
+    markup = re.sub(r"<script.*?</script>", "", report, flags=re.DOTALL)
+    assert not re.findall(r"""(?:src|href|action|srcset)\s*=|url\(|@import|<link""", markup)
+    assert "<script src" not in report
+    assert "default-src 'none'" in report
 
 
-def test_tags_of_the_page_are_balanced(page):
+def test_tags_of_the_page_are_balanced(report):
     class Balance(HTMLParser):
         def __init__(self):
             super().__init__()
             self.open_tags = []
 
         def handle_starttag(self, tag, attrs):
-            if tag not in ("meta", "img", "line", "rect", "br"):
+            if tag not in VOID:
                 self.open_tags.append(tag)
 
         def handle_endtag(self, tag):
-            if tag not in ("line", "rect"):
+            if tag not in VOID:
                 assert self.open_tags.pop() == tag
 
     parser = Balance()
-    parser.feed(page)
+    parser.feed(report)
     assert parser.open_tags == []
 
 
-def test_text_from_outside_is_escaped(page):
+def test_text_from_outside_is_escaped(report):
     for text in ("&lt;b&gt;phantoms&lt;/b&gt;", "run &lt;1&gt;", "&lt;no&gt; anchor", "a &amp; b"):
-        assert text in page
-    assert "<b>" not in page
+        assert text in report
+    assert "<b>" not in report
 
 
-def test_cards_come_in_the_given_order_with_terms_and_failures(page):
-    assert page.index('id="case-worst"') < page.index('id="case-best"')
-    assert "non-commercial" in page
-    assert "https://example.org/paper" in page
-    assert "<dt>empty</dt>" not in page
-    assert "Failed cases" in page
+def test_the_worst_case_comes_first_with_what_the_filters_need(report):
+    worst, best = re.findall(r"<article[^>]*>", report)
+    assert 'id="case-worst"' in worst
+    assert 'data-status="uncertain" data-fold="2"' in worst
+    assert json.loads(unescape(re.search('data-errors="([^"]*)"', worst)[1])) == {"L1": None, "T12": 30.13}
+    assert 'data-fold="1"' in best
+    assert re.findall(r'<option value="([^"]+)">', report)[:2] == ["T12", "L1"]
 
 
-def test_colours_follow_the_reader_s_dark_or_light_setting(page):
-    assert "prefers-color-scheme: dark" in page
-    assert "color-scheme: light dark" in page
+def test_terms_failures_and_facts_are_shown(report):
+    assert "non-commercial, https://example.org/paper" in report
+    assert "Failed cases" in report
+    assert "<dt>seed</dt>" in report
+    assert "<dt>empty</dt>" not in report
+
+
+def test_the_viewer_comes_with_its_licence_and_only_where_there_are_volumes(tmp_path, report):
+    assert "Redistribution and use in source and binary forms" in report
+    assert '<script type="text/plain" id=niivue>' in report
+    without = written(tmp_path / "without.html", cards=CARDS[:1])
+    for trace in ("id=niivue", "3-D", "Redistribution"):
+        assert trace not in without.split("<main>")[1]
+    assert "Written without pictures" in without
+
+
+def test_without_the_extra_the_pictures_stand_alone_and_the_page_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(page, "installed_viewer", lambda: None)
+    text = written(tmp_path / "plain.html")
+    assert "pip install &quot;regforest[view]&quot;" in text
+    assert '<svg class="spine">' in text
+    for trace in ("id=niivue", "class=volume", "id=open3d"):
+        assert trace not in text
+
+
+def test_a_page_without_cases_has_no_case_list(tmp_path):
+    text = written(tmp_path / "none.html", cards=[], charts=[])
+    assert "<script" not in text
+    assert "<article" not in text
+
+
+def test_marks_belong_to_one_result(tmp_path):
+    def run(name, **changes):
+        return re.search('data-run="([^"]+)"', written(tmp_path / name, **changes))[1]
+
+    assert run("a") == run("b")
+    assert run("a") != run("c", cards=CARDS[1:])
+
+
+def test_the_room_of_a_case_shrinks_with_their_number():
+    assert PageRoom(10).volume == 400_000
+    for cases in (100, 224, 1000):
+        room = PageRoom(cases)
+        assert cases * (room.picture + room.volume) * 4 / 3 < 26_000_000
+
+
+def test_a_place_that_cannot_be_written_to_is_named(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(FileError, match="file"):
+        written(tmp_path / "file" / "report.html")
+
+
+def test_colours_follow_the_reader_s_dark_or_light_setting(report):
+    assert "prefers-color-scheme: dark" in report
+    assert "color-scheme: light dark" in report
 
 
 def test_columns_of_the_screen_table_are_aligned():

@@ -9,6 +9,7 @@ import pytest
 from regforest.errors import DataError, ModelError
 from regforest.spatial import Volume
 from regforest.vertebrae import VertebraLocalizer, VertebraSettings
+from regforest.vertebrae.bodies import BodySettings
 from regforest.vertebrae.sampling import SamplingSettings
 from tests.vertebrae.toy_spine import reordered, toy_scan
 
@@ -17,6 +18,7 @@ SETTINGS = VertebraSettings(
     features=150,
     trees=8,
     max_depth=12,
+    bodies=BodySettings(trees=6, features=100, max_depth=12),
     sampling=SamplingSettings(per_vertebra=120, background_per_vertebra=100),
 )
 
@@ -116,9 +118,18 @@ def test_an_anchor_decides_the_names(localizer):
 
 
 def test_features_drawn_at_every_node_find_the_spine_too(tmp_path):
-    settings = replace(SETTINGS, features=0, features_per_node=12)
+    bodies = replace(SETTINGS.bodies, features=0, features_per_node=12)
+    settings = replace(SETTINGS, features=0, features_per_node=12, bodies=bodies)
     VertebraLocalizer(settings, seed=1).fit((toy_scan(i) for i in range(6)), n_jobs=2).save(tmp_path / "m.rfm")
     scan = toy_scan(100)
     answer = VertebraLocalizer.load(tmp_path / "m.rfm").localize(scan.image)
+    assert list(answer.landmarks) == list(scan.landmarks)
+    assert max(errors_mm(answer.landmarks, scan)) < 4
+
+
+def test_without_a_forest_of_the_bodies_each_vertebras_own_map_gives_the_candidates():
+    settings = replace(SETTINGS, bodies=BodySettings(trees=0))
+    scan = toy_scan(100)
+    answer = VertebraLocalizer(settings, seed=1).fit(toy_scan(i) for i in range(6)).localize(scan.image)
     assert list(answer.landmarks) == list(scan.landmarks)
     assert max(errors_mm(answer.landmarks, scan)) < 4

@@ -12,6 +12,8 @@ from regforest.forest import Forest
 from regforest.io.models import read_model, write_model
 from regforest.spatial import Grid, Volume
 from regforest.vertebrae import VertebraLocalizer, VertebraSettings
+from regforest.vertebrae.bodies import BodySettings
+from regforest.vertebrae.box_forest import BoxForest
 from regforest.vertebrae.chain_prior import default_chain_prior
 from regforest.vertebrae.dense_labels import BACKGROUND, CLASSES, class_of_level
 
@@ -24,14 +26,15 @@ def by_hand(levels=("L1", "L2", "L3")):
     bone, rest = np.zeros((2, len(CLASSES)), np.float32)
     bone[[class_of_level(name) for name in levels]] = 1 / len(levels)
     rest[BACKGROUND] = 1
-    localizer = VertebraLocalizer(VertebraSettings(spacing_mm=4.0, features=1))
-    localizer.boxes = BoxFeatures(np.zeros((1, 2, 3)), np.full((1, 2, 3), 4.0), [[0, -1]])
-    localizer.forest = Forest(
+    localizer = VertebraLocalizer(VertebraSettings(spacing_mm=4.0, features=1, bodies=BodySettings(trees=0)))
+    forest = Forest(
         roots=np.array([0], np.int32), feature=np.array([0, -1, -1], np.int32),
         threshold=np.array([200, 0, 0], np.float32), left=np.array([1, -1, -1], np.int32),
         right=np.array([2, -1, -1], np.int32), leaf=np.array([-1, 0, 1], np.int32),
         values=np.stack([rest, bone]), n_features=1,
     )  # fmt: skip
+    localizer.levels = BoxForest(forest, BoxFeatures(np.zeros((1, 2, 3)), np.full((1, 2, 3), 4.0), [[0, -1]]))
+    localizer.bodies = None
     localizer.prior = default_chain_prior()
     return localizer
 
@@ -111,9 +114,13 @@ def test_a_model_with_settings_that_do_not_fit_is_a_model_error_that_names_the_f
 
 def test_a_forest_of_other_classes_or_features_is_refused(tmp_path):
     localizer, path = by_hand(), tmp_path / "model.rfm"
-    arrays = localizer.forest.to_arrays()
-    for other in ({"values": arrays["values"][:, :5]}, {"n_features": np.array(2)}):
-        localizer.forest = Forest.from_arrays(arrays | other)
-        localizer.save(path)
-        with pytest.raises(ModelError, match=r"model\.rfm.*1 features and 27 classes"):
+    localizer.save(path)
+    settings, arrays = read_model(path, "vertebrae")
+    few_classes = {"level_forest.values": arrays["level_forest.values"][:, :5]}
+    for other, message in (
+        (few_classes, "27 classes, found one of 5"),
+        ({"level_forest.n_features": np.array(2)}, "2 features and a pool of 1"),
+    ):
+        write_model(path, "vertebrae", settings, arrays | other)
+        with pytest.raises(ModelError, match=rf"model\.rfm.*{message}"):
             VertebraLocalizer.load(path)

@@ -68,7 +68,7 @@ def test_no_stage_takes_more_than_its_bound(localizer, tmp_path, suffix):
 
 
 def test_a_bound_that_is_too_low_is_refused_with_the_stage(localizer):
-    with pytest.raises(TooLargeError, match=r"classifying needs \d+ MB, but 3 MB are left"):
+    with pytest.raises(TooLargeError, match=r"(classifying|naming) needs \d+ MB, but 3 MB are left"):
         localizer.localize(noise((60, 60, 60), 4.0), max_memory_mb=3.0)
 
 

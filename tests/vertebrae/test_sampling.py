@@ -4,7 +4,7 @@ import pytest
 from regforest.errors import DataError
 from regforest.spatial import AnnotatedScan, Grid, Landmarks, Volume
 from regforest.vertebrae.dense_labels import BACKGROUND, class_of_level
-from regforest.vertebrae.sampling import SamplingSettings, draw_training_points, working_image
+from regforest.vertebrae.sampling import SamplingSettings, draw_background, draw_training_points, working_image
 
 GRID = Grid.from_parts((60, 40, 40), (3, 3, 3), (-60, -60, -90))
 SPINE = Landmarks({"T12": (0, 0, 40), "L1": (0, 0, 8), "L2": (0, 0, -26)})
@@ -55,3 +55,9 @@ def test_padding_values_become_air_and_the_working_image_is_isotropic():
     assert image.voxels.dtype == np.int16
     assert (image.voxels == -1024).all()
     np.testing.assert_allclose(image.grid.spacing_mm, 3)
+
+
+def test_more_background_holds_no_vertebra_and_is_as_much_as_asked():
+    drawn = draw_background(scan(), GRID, SETTINGS, 200, np.random.default_rng(0))
+    assert 300 < len(drawn.index_zyx) <= 600
+    assert drawn.labels[:, BACKGROUND].mean() > 0.8

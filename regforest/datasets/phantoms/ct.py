@@ -29,7 +29,7 @@ EMBEDDED_SCANS = 48
 DEFAULT_MATRIX = 128
 """Voxels along x and y unless told; 512 is full size."""
 
-_VERSION = 3  # of what is written: raise it when the same seed gives other files
+_VERSION = 4  # of what is written: raise it when the same seed gives other files
 _FIRST_ID = 9000001
 
 

@@ -23,8 +23,8 @@ _S1 = 24.0
 # Vertebral bodies of an adult, C1 .. S2: width (x) and depth (y) in mm, share of the step below that is disc.
 # fmt: off
 _WIDTH_MM = (
-    18, 17, 18, 19, 20, 22, 25, 29, 28, 27, 26.5, 27, 28, 29.5, 31, 32.5, 34.5, 37.5, 40, 42, 44, 46.5, 48.5, 51, 51,
-    38,
+    18, 17, 20, 20.5, 21.5, 23, 26, 29, 28, 27, 26.5, 27, 28, 29.5, 31, 32.5, 34.5, 37.5, 40, 42, 44, 46.5, 48.5, 51,
+    51, 38,
 )
 _DEPTH_MM = (
     14, 15, 16, 16.5, 16.5, 17, 17.5, 17.5, 18.5, 20, 22, 24, 26, 28, 29.5, 30.5, 31, 31.5, 32, 32.5, 33.5, 34, 34.5,
@@ -82,8 +82,9 @@ class Person:
         Height of the disc below.
     traits : Traits
         Diseases and variants.
-    size, girth, fat, age, trabecular_hu : float
-        Scale of the skeleton, of the trunk's width, of the fat layers; years; density of vertebral bodies.
+    size, girth, fat, age, trabecular_hu, hollow : float
+        Scale of the skeleton, of the trunk's width, of the fat layers; years; density of vertebral bodies; how hollow
+        their endplates are, as a share of the usual.
     """
 
     levels: tuple[str, ...]
@@ -98,6 +99,7 @@ class Person:
     fat: float
     age: float
     trabecular_hu: float
+    hollow: float
 
     def index(self, name: str) -> int:
         """Row of a level."""
@@ -138,12 +140,13 @@ def draw_person(rng: np.random.Generator, traits: Traits) -> Person:
     steps = _lying(rng, steps, levels.index("T1"), levels.index("S1"))
     centres = np.concatenate([np.zeros((1, 3)), np.cumsum(steps, axis=0)])
     centres -= centres[levels.index("L1")]
-    half, disc = _sizes(rng, levels, nominal, steps, size)
+    half, disc = _sizes(rng, levels, nominal, steps, size, age)
     girth = size * float(np.clip(rng.normal(1.0, 0.05), 0.9, 1.12))
     fat = float(np.clip(rng.lognormal(0.0, 0.5), 0.3, 2.6))
     density = float(np.clip(245 - 1.9 * age + rng.normal(0, 28), 40, 290))
     frames = _frames(steps, nominal, traits)
-    return Person(levels, nominal, centres, frames, half, disc, traits, size, girth, fat, age, density)
+    hollow = float(rng.uniform(0.2, 1.1))
+    return Person(levels, nominal, centres, frames, half, disc, traits, size, girth, fat, age, density, hollow)
 
 
 def coronal_tilt_deg(steps: FloatArray) -> FloatArray:
@@ -231,15 +234,21 @@ def _frames(steps: FloatArray, nominal: FloatArray, traits: Traits) -> FloatArra
 
 
 def _sizes(
-    rng: np.random.Generator, levels: tuple[str, ...], nominal: FloatArray, steps: FloatArray, size: float
+    rng: np.random.Generator,
+    levels: tuple[str, ...],
+    nominal: FloatArray,
+    steps: FloatArray,
+    size: float,
+    age: float,
 ) -> tuple[FloatArray, FloatArray]:
     places = np.arange(len(_WIDTH_MM))
     build = size * np.clip(rng.normal(1, 0.04, 2), 0.9, 1.1)
     width = np.interp(nominal, places, _WIDTH_MM) * build[0]
     depth = np.interp(nominal, places, _DEPTH_MM) * build[1]
     length = np.linalg.norm(steps, axis=1)
-    worn = np.clip(rng.normal(1, 0.15, len(levels)), 0.5, 1.2)
-    share = np.interp(nominal, places, _DISC_SHARE) * worn
+    # discs get thinner with age, some more than others
+    left = np.clip(1.05 - 0.006 * (age - 20) + rng.normal(0, 0.12) + rng.normal(0, 0.13, len(levels)), 0.25, 1.2)
+    share = np.interp(nominal, places, _DISC_SHARE) * left
     disc = share * np.append(length, length[-1])
     bone = length - disc[:-1]  # what a step holds of the two bodies
     height = np.array([(a + b) / 2 for a, b in itertools.pairwise(np.concatenate([bone[:1], bone, bone[-1:]]))])

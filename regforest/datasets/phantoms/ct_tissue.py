@@ -23,7 +23,7 @@ TISSUES = (
 # fmt: on
 """Soft (and hard but structureless) tissues, in the order of `tissue_table`'s rows."""
 
-BONES = ("body", "fracture", "arch", "rib", "pelvis", "sacrum", "skull", "tooth", "limb")
+BONES = ("body", "fracture", "arch", "rib", "pelvis", "sacrum", "skull", "tooth", "limb", "neck")
 """Kinds of bone, in the order of `bone_table`'s rows."""
 
 
@@ -98,9 +98,10 @@ def bone_table(rng: np.random.Generator, person: Person) -> FloatArray:
     cortical = 1230 - 3.5 * (person.age - 20) + rng.normal(0, 120)
     marrow = person.trabecular_hu
     grain = 14 + 0.16 * marrow
+    endplate = rng.uniform(0.45, 0.8)
     return np.array(
         [
-            (0.72 * cortical, marrow, 0.9, grain),
+            (endplate * cortical, marrow, 0.9, grain),
             (0.85 * cortical, marrow + 120, 1.2, 1.6 * grain),
             (cortical, marrow + 130, 1.4, 1.5 * grain),
             (cortical, marrow + 20, 1.1, grain),
@@ -109,6 +110,7 @@ def bone_table(rng: np.random.Generator, person: Person) -> FloatArray:
             (1.25 * cortical, 650, 2.2, 60),
             (2300, 1900, 1.0, 100),
             (1.2 * cortical, marrow - 20, 3.0, grain),
+            (endplate * cortical, 1.3 * marrow + 70, 1.0, 1.3 * grain),  # the neck is denser
         ]
     )
 

@@ -15,7 +15,9 @@ __all__ = ["VertebraFrame", "add_discs", "add_vertebrae", "canal_mm", "transvers
 
 FloatArray = NDArray[np.float64]
 
-_BODY, _FRACTURE, _ARCH, _SACRUM = (BONES.index(kind) for kind in ("body", "fracture", "arch", "sacrum"))
+_BODY, _NECK, _FRACTURE, _ARCH, _SACRUM = (
+    BONES.index(kind) for kind in ("body", "neck", "fracture", "arch", "sacrum")
+)
 _SIDES = (-1.0, 1.0)
 # Along the spine (0 is C1, 7 T1, 19 L1, 24 S1), mm: half width and half depth of the canal, reach of the spinous
 # process behind it and its drop, reach of the transverse process to the side, radius of the pedicle.
@@ -79,9 +81,10 @@ def add_vertebrae(shapes: ShapeList, person: Person) -> None:
 def _add_vertebra(shapes: ShapeList, person: Person, i: int) -> None:
     name, place, half = person.levels[i], VertebraFrame(person, i), person.half_mm[i]
     loss = person.traits.fractures.get(name, 0.0)
-    hollow = (0.6 if name[0] == "C" else 1.0 if name[0] == "T" else 1.5) + 4.0 * loss
+    hollow = {"C": 0.6, "T": 1.0, "L": 1.5}[name[0]] * person.hollow + 4.0 * loss
+    kind = _FRACTURE if loss else _NECK if name[0] == "C" else _BODY
     shapes.body(
-        _FRACTURE if loss else _BODY, person.centres[i], person.axes[i], half * (1, 1 + 0.15 * loss, 1 - 0.1 * loss),
+        kind, person.centres[i], person.axes[i], half * (1, 1 + 0.15 * loss, 1 - 0.1 * loss),
         concavity_mm=hollow, wedge=loss, waist=0.04 if name[0] == "C" else 0.1,
     )  # fmt: skip
     _add_arch(shapes, person, i, place)
@@ -95,9 +98,11 @@ def _add_arch(shapes: ShapeList, person: Person, i: int, place: VertebraFrame) -
     below = float(np.linalg.norm(person.centres[i + 1] - person.centres[i]))
     above = float(np.linalg.norm(person.centres[i] - person.centres[i - 1]))
     lift = 0.0 if region == "C" else 0.35 * half[2]
-    pillar_x, pillar_y = canal_x + pedicle + 1, canal_at + 0.6 * canal_y + (0 if region == "C" else 2)
+    # the articular pillars of the neck are thick and stand beside the canal
+    pillar_x = canal_x + (6.0 * person.size if region == "C" else pedicle + 1)
+    pillar_y = canal_at + 0.6 * canal_y + (0 if region == "C" else 2)
     back = canal_at + canal_y + 2
-    thick = 5.2 if region == "C" else 4.5 if region == "T" else 6.5
+    thick = {"C": 7.0, "T": 4.5, "L": 6.5}[region]
     spinous, drop = _along(person, i, _SPINOUS), _along(person, i, _DROP)
     for side in _SIDES:
         start = place(side * min(half[0] * 0.85, canal_x + pedicle * 0.6), half[1] * 0.55, lift)

@@ -6,6 +6,7 @@ phantoms are used (8 patients, 2 stages each).
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,11 +19,12 @@ from experiments.options import Options
 from experiments.protocol import Experiment, Fold, Method, Outcome, Progress, leave_one_patient_out
 from experiments.runner import run
 from experiments.structures_task import StructuresTask
+from regforest._memory import MemoryNeed
 from regforest.datasets import Dataset
 from regforest.discs.localizer import DiscLocalizer
 from regforest.discs.settings import DiscSettings
 from regforest.discs.training import TrainingRecord
-from regforest.spatial import AnnotatedScan
+from regforest.spatial import AnnotatedScan, Grid
 
 __all__ = ["EXPERIMENT", "main"]
 
@@ -61,14 +63,19 @@ def fit(settings: DiscSettings, seed: int, scans: Iterable[Prepared], n_jobs: in
     return Fitted(localizer, mean_shapes(scan.shapes for scan in training))
 
 
-def apply(model: Fitted, scan: AnnotatedScan) -> Outcome:
+def apply(model: Fitted, scan: AnnotatedScan, max_memory_mb: float | None) -> Outcome:
     """Locate the structures of one scan and, where masks were learned, segment them."""
-    localization, segmentation = model.localizer.apply(scan.channels)
+    localization, segmentation = model.localizer.apply(scan.channels, max_memory_mb=max_memory_mb)
     names = model.localizer.label_names
     if not model.shapes:
         return Outcome(localization)
     floor = pasted(model.shapes, localization.landmarks, scan.image.grid, names)
     return Outcome(localization, segmentation, names, floor)
+
+
+def memory_need(model: Fitted, grid: Grid) -> MemoryNeed:
+    """Bound what `apply` takes; voxels may be floats."""
+    return model.localizer.memory_need(grid, 4 * len(model.localizer.channels_))
 
 
 def embedded(jobs: int, progress: Progress) -> Path:
@@ -88,8 +95,8 @@ EXPERIMENT = Experiment(
     description=__doc__,
     layouts=("ivdm3seg", "labelled-folder", "bids"),
     methods={
-        "data-driven": Method(_FULL, _QUICK, fit, apply, prepare),
-        "knn": Method(replace(_FULL, method="knn"), replace(_QUICK, method="knn"), fit, apply, prepare),
+        "data-driven": Method(_FULL, _QUICK, fit, apply, prepare, memory_need),
+        "knn": Method(replace(_FULL, method="knn"), replace(_QUICK, method="knn"), fit, apply, prepare, memory_need),
         "forest": "the forest variant (Chu 2015) comes with a later release; use data-driven or knn",
     },
     embedded=embedded,
@@ -105,4 +112,5 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    # under its own name, so that the workers of a cluster find what this module defines
+    raise SystemExit(importlib.import_module("experiments.chen_loocv").main())

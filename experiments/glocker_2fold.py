@@ -7,6 +7,7 @@ challenge. Without --data the embedded CT phantoms are used, and what is tested 
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -14,8 +15,9 @@ from experiments.options import SHIPPED_SPLITS, Options
 from experiments.protocol import Experiment, Fold, Method, Outcome, Progress
 from experiments.runner import run
 from experiments.vertebrae_task import VertebraeTask
+from regforest._memory import MemoryNeed
 from regforest.datasets import Dataset, folds_for, read_splits, split_differences, train_and_test_for
-from regforest.spatial import AnnotatedScan
+from regforest.spatial import AnnotatedScan, Grid
 from regforest.vertebrae.baseline_2012 import Baseline2012, BaselineSettings
 from regforest.vertebrae.localizer import VertebraLocalizer, VertebraSettings
 
@@ -57,9 +59,19 @@ def fit_baseline(settings: BaselineSettings, seed: int, scans: Iterable[Annotate
     return Baseline2012(settings, seed).fit(scans, n_jobs=n_jobs)
 
 
-def apply(localizer: VertebraLocalizer | Baseline2012, scan: AnnotatedScan) -> Outcome:
+def apply(localizer: VertebraLocalizer, scan: AnnotatedScan, max_memory_mb: float | None) -> Outcome:
     """Locate and name the vertebrae of one scan."""
+    return Outcome(localizer.localize(scan.image, max_memory_mb=max_memory_mb))
+
+
+def apply_baseline(localizer: Baseline2012, scan: AnnotatedScan, max_memory_mb: float | None) -> Outcome:
+    """Locate and name the vertebrae of one scan; the 2012 method knows no bound for its memory."""
     return Outcome(localizer.localize(scan.image))
+
+
+def memory_need(localizer: VertebraLocalizer, grid: Grid) -> MemoryNeed:
+    """Bound what `apply` takes; voxels may be floats."""
+    return localizer.memory_need(grid, 4)
 
 
 def embedded(jobs: int, progress: Progress) -> Path:
@@ -74,8 +86,8 @@ EXPERIMENT = Experiment(
     description=__doc__,
     layouts=("spine-ct", "labelled-folder", "bids"),
     methods={
-        "forest": Method(VertebraSettings(), VertebraSettings.quick(), fit, apply),
-        "baseline-2012": Method(BaselineSettings(), BaselineSettings.quick(), fit_baseline, apply),
+        "forest": Method(VertebraSettings(), VertebraSettings.quick(), fit, apply, memory_need=memory_need),
+        "baseline-2012": Method(BaselineSettings(), BaselineSettings.quick(), fit_baseline, apply_baseline),
     },
     embedded=embedded,
     folds=folds,
@@ -91,4 +103,5 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    # under its own name, so that the workers of a cluster find what this module defines
+    raise SystemExit(importlib.import_module("experiments.glocker_2fold").main())

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from regforest._memory import memory_mb
 from regforest.errors import UsageError
 from regforest.evaluation import DEFINITIONS
 
@@ -61,6 +62,8 @@ class Options:
     resume: bool
     overrides: Mapping[str, str]
     quick: bool
+    scheduler: str | None = None
+    max_memory_mb: float | None = None
     command: tuple[str, ...] = ()
 
 
@@ -116,7 +119,13 @@ def build_parser(
     run.add_argument("--out", type=Path, default=default_out, metavar="DIR", help="default: %(default)s")
     run.add_argument("--jobs", type=_positive, default=_cores(), metavar="N", help="threads (default: %(default)s)")
     run.add_argument("--resume", action="store_true", help="go on with an unfinished run in --out")
-    run.add_argument("--scheduler", metavar="ADDRESS", help="Dask scheduler (comes with a later release)")
+    run.add_argument(
+        "--max-memory", type=_memory, metavar="SIZE", dest="max_memory_mb",
+        help="bound for the memory of a process, such as 2GB; what does not fit works in slabs or is refused",
+    )  # fmt: skip
+    run.add_argument(
+        "--scheduler", metavar="ADDRESS", help="do the work on this Dask cluster; local:N starts N processes here"
+    )
     return parser
 
 
@@ -124,8 +133,6 @@ def parse(parser: argparse.ArgumentParser, methods: Sequence[str], argv: Sequenc
     """Parse and check the options; wrong usage ends the program with status 2, as argparse does."""
     arguments = sys.argv[1:] if argv is None else list(argv)
     given = vars(parser.parse_args(arguments))
-    if given.pop("scheduler") is not None:
-        parser.error("--scheduler comes with a later release; cases run on this machine's cores: use --jobs N")
     if not given["method"]:
         parser.error(f"--method expects one or several of {', '.join(methods)}")
     for name in given["method"]:
@@ -253,6 +260,13 @@ def _positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"expected a number from 1 up, got {text!r}")
     return number
+
+
+def _memory(text: str) -> float:
+    try:
+        return memory_mb(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def seed_number(text: str) -> int:

@@ -7,17 +7,62 @@ import io
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from experiments.manifest import differences
 from experiments.protocol import Outcome
-from regforest.errors import UsageError
-from regforest.io import read_grid, write_label_image, write_label_tables, write_landmarks
+from regforest.errors import FileError, UsageError
+from regforest.io import (
+    Journal,
+    clear_unfinished,
+    differences,
+    folder_lock,
+    read_grid,
+    write_bytes,
+    write_label_image,
+    write_label_tables,
+    write_landmarks,
+)
 from regforest.spatial import AnnotatedScan
 
-__all__ = ["RunFolder", "write_atomically"]
+__all__ = ["CaseFiles", "RunFolder", "prediction_files"]
+
+
+@dataclass(frozen=True)
+class CaseFiles:
+    """What is kept of a finished case.
+
+    Attributes
+    ----------
+    stored : mapping
+        The result, JSON-ready.
+    predictions : mapping of str to bytes
+        Suffix -> content of the files for other programs.
+    pictures : mapping of str to bytes
+        Suffix -> content of what the page shows.
+    """
+
+    stored: Mapping[str, Any]
+    predictions: Mapping[str, bytes]
+    pictures: Mapping[str, bytes] = field(default_factory=dict)
+
+
+def prediction_files(case_image: Path, scan: AnnotatedScan, outcome: Outcome) -> dict[str, bytes]:
+    """Return landmarks as LML and for 3D Slicer, and the segmentation on the grid of the input file, by suffix."""
+    landmarks, segmentation = outcome.localization.landmarks, outcome.segmentation
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_landmarks(landmarks, folder / "case.lml", scan.image.grid)
+        write_landmarks(landmarks, folder / "case.mrk.json", scan.image.grid)
+        if segmentation is not None:
+            # a data set may have corrected a header: then the file's matrix is not the one to copy
+            like = case_image if read_grid(case_image).is_close(segmentation.grid) else None
+            write_label_image(segmentation, outcome.label_names or {}, folder / "case.nii.gz", like=like)
+            write_label_tables(outcome.label_names or {}, folder / "case")
+        return {file.name.removeprefix("case"): file.read_bytes() for file in sorted(folder.iterdir())}
 
 
 class RunFolder:
@@ -34,6 +79,18 @@ class RunFolder:
 
     def __init__(self, root: Path, main: str) -> None:
         self.root, self.main = root, main
+        self.journal = Journal(root / "journal.jsonl")
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other runs out of the folder; raises `UsageError` where that is impossible."""
+        try:
+            with folder_lock(self.root):
+                yield
+        except FileError as error:
+            if error.path != self.root:
+                raise
+            raise UsageError(f"{self.root} cannot be written ({error.found}); choose another --out") from error
 
     def state(self, identity: Mapping[str, Any], resume: bool) -> str:
         """Tell what may be done here, changing nothing.
@@ -75,13 +132,36 @@ class RunFolder:
             raise UsageError(f"{self.root} holds an unfinished run; go on with --resume or choose another --out")
         return "unfinished"
 
-    def begin(self, manifest: Mapping[str, Any]) -> None:
-        """Make the folder and mark it as an unfinished run; raises `UsageError` where that is impossible."""
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            self.write_json("manifest.json", {**manifest, "finished": False})
-        except OSError as error:
-            raise UsageError(f"{self.root} cannot be written ({error.strerror}); choose another --out") from error
+    def begin(self, manifest: Mapping[str, Any]) -> set[str]:
+        """Mark the folder as an unfinished run, and clear up after a killed one.
+
+        Returns
+        -------
+        set of str
+            Cases that were being worked on when the run was killed.
+        """
+        suspects = self.journal.unfinished()
+        for place in (self.root, *(path for path in self.root.rglob("*") if path.is_dir())):
+            clear_unfinished(place)
+        self.write_json("manifest.json", {**manifest, "finished": False})
+        return suspects
+
+    def note_begun(self, method: str, case: str) -> None:
+        """Note that a case is being worked on."""
+        self.journal.add("begun", case=f"{method}/{case}")
+
+    def note_failed(self, method: str, case: str) -> None:
+        """Note that a case came to nothing."""
+        self.journal.add("failed", case=f"{method}/{case}")
+
+    def keep(self, method: str, case: str, files: CaseFiles) -> None:
+        """Write what is kept of a case; its result comes last and marks it as finished."""
+        for suffix, content in files.predictions.items():
+            write_bytes(self._of(method, "predictions") / f"{case}{suffix}", content)
+        for suffix, content in files.pictures.items():
+            write_bytes(self.root / "pictures" / f"{case}{suffix}", content)
+        self.write_json(str(self.case_file(method, case).relative_to(self.root)), files.stored)
+        self.journal.add("finished", case=f"{method}/{case}")
 
     def case_file(self, method: str, case: str) -> Path:
         """Where the stored result of a case lies."""
@@ -95,23 +175,9 @@ class RunFolder:
             return None
         return content
 
-    def write_predictions(self, method: str, case_image: Path, scan: AnnotatedScan, outcome: Outcome) -> None:
-        """Write landmarks as LML and for 3D Slicer, and the segmentation on the grid of the input file."""
-        folder = self._of(method, "predictions")
-        folder.mkdir(parents=True, exist_ok=True)
-        landmarks = outcome.localization.landmarks
-        write_landmarks(landmarks, folder / f"{scan.name}.lml", scan.image.grid)
-        write_landmarks(landmarks, folder / f"{scan.name}.mrk.json", scan.image.grid)
-        if outcome.segmentation is not None:
-            # a data set may have corrected a header: then the file's matrix is not the one to copy
-            like = case_image if read_grid(case_image).is_close(outcome.segmentation.grid) else None
-            path = folder / f"{scan.name}.nii.gz"
-            write_label_image(outcome.segmentation, outcome.label_names or {}, path, like=like)
-            write_label_tables(outcome.label_names or {}, folder / scan.name)
-
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write a JSON file below the folder, whole or not at all."""
-        write_atomically(self.root / name, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
+        write_bytes(self.root / name, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
 
     def write_csv(self, name: str, rows: Iterable[Mapping[str, Any]], columns: Sequence[str] = ()) -> None:
         """Write a table; the columns are those given and all that occur in the rows."""
@@ -121,7 +187,7 @@ class RunFolder:
         writer = csv.DictWriter(text, names, lineterminator="\n")
         writer.writeheader()
         writer.writerows({key: _rounded(value) for key, value in row.items()} for row in table)
-        write_atomically(self.root / name, text.getvalue().encode())
+        write_bytes(self.root / name, text.getvalue().encode())
 
     def read_json(self, name: str) -> dict[str, Any]:
         """Read a JSON file of the folder."""
@@ -148,19 +214,3 @@ class RunFolder:
 
 def _rounded(value: Any) -> Any:
     return round(value, 6) if isinstance(value, float) else value
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that after a crash at any moment it is there as a whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=".writing-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise

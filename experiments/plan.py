@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from experiments.manifest import Stages, fingerprint, folder_fingerprint, versions
+from experiments.manifest import data_fingerprint, folder_fingerprint
 from experiments.options import Options, refuse_unknown, settings_keys, with_overrides
 from experiments.protocol import Experiment, Fold, Method, Progress, limited
 from regforest.datasets import Case, Dataset, announce_terms, open_dataset
@@ -49,11 +50,10 @@ class Plan:
         return dataclasses.replace(scan, channels=chosen)
 
 
-def make_plan(experiment: Experiment, options: Options, stages: Stages) -> Plan:
+def make_plan(experiment: Experiment, options: Options) -> Plan:
     """Check everything that can be checked before any work; raises what says why a run cannot start."""
     methods = _resolved_methods(experiment, options)
-    with stages("data"):
-        dataset = _opened(experiment, options)
+    dataset = _opened(experiment, options)
     wanted = set(options.channels)
     if not any(wanted <= set(case.image_files) for case in dataset.cases):
         known = sorted({channel for case in dataset.cases for channel in case.image_files})
@@ -72,18 +72,18 @@ def make_plan(experiment: Experiment, options: Options, stages: Stages) -> Plan:
         "definition": options.definition,
         "pictures": options.pictures,
         "channels": list(options.channels),
-        "data": {"name": dataset.name, "cases": len(dataset.cases), "fingerprint": fingerprint(dataset.cases)},
+        "data": {"name": dataset.name, "cases": len(dataset.cases), "fingerprint": data_fingerprint(dataset.cases)},
         "splits": [dataclasses.asdict(fold) for fold in folds],
         "published": folder_fingerprint(published.values()) if options.published else None,
     }
     return Plan(experiment, options, dataset, folds, [*dataset.notes, *notes], methods, published, identity)
 
 
-def circumstances(plan: Plan) -> dict[str, Any]:
+def circumstances(plan: Plan, versions: Mapping[str, str]) -> dict[str, Any]:
     """Return what belongs in the manifest without deciding the numbers."""
     return {
         "command": list(plan.options.command),
-        "versions": versions(),
+        "versions": dict(versions),
         "machine": platform.machine(),
         "jobs": plan.options.jobs,
         "root": str(plan.dataset.root),

@@ -10,10 +10,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from experiments.options import Options
+from regforest._memory import MemoryNeed
 from regforest.datasets import Case, Dataset
 from regforest.errors import DataError, UsageError
 from regforest.report import Card, Table
-from regforest.spatial import AnnotatedScan, Localization, Volume
+from regforest.spatial import AnnotatedScan, Grid, Localization, Volume
 
 __all__ = ["Experiment", "Fold", "Method", "Outcome", "Progress", "Task", "leave_one_patient_out", "limited"]
 
@@ -66,17 +67,21 @@ class Method:
     fit : callable
         ``(settings, seed, scans, n_jobs) -> model``; scans come one at a time and may be prepared ones.
     apply : callable
-        ``(model, scan) -> Outcome``; is called from several threads at once.
+        ``(model, scan, max_memory_mb) -> Outcome``; is called from several threads at once. The bound is None, or no
+        lower than the least of `memory_need`.
     prepare : callable, optional
         ``(settings, seed, scan) -> anything that fit accepts in place of the scan``; done once for each scan and
         shared by all folds, which makes leave-one-out cheap.
+    memory_need : callable, optional
+        ``(model, grid of the image) -> MemoryNeed`` of `apply`.
     """
 
     settings: Any
     quick: Any
     fit: Callable[[Any, int, Iterable[Any], int], Any]
-    apply: Callable[[Any, AnnotatedScan], Outcome]
+    apply: Callable[[Any, AnnotatedScan, float | None], Outcome]
     prepare: Callable[[Any, int, AnnotatedScan], Any] | None = None
+    memory_need: Callable[[Any, Grid], MemoryNeed] | None = None
 
 
 class Task(Protocol):

@@ -1,4 +1,4 @@
-"""The one place that runs kernels in threads."""
+"""The one place that runs kernels in threads, and keeps other libraries from doing so."""
 
 from __future__ import annotations
 
@@ -52,3 +52,13 @@ def run_in_threads(function: Callable[..., None], arguments: Iterable[tuple[Any,
     """Do the same for a function that fills arrays it is given."""
     for _ in in_threads(function, arguments, n_jobs):
         pass
+
+
+def pin_blas() -> None:
+    """Let BLAS use one thread from now on in this process: its sums depend on the number of threads.
+
+    What is loaded later is not pinned, so import first.
+    """
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    threadpool_limits(limits=1)

@@ -47,6 +47,10 @@ class DataError(RegForestError):
     """Data were read but make no sense for what was asked (no annotations, shapes that differ, one class)."""
 
 
+class TooLargeError(DataError):
+    """Work does not fit into the memory that it may take."""
+
+
 class FrameError(RegForestError):
     """Coordinates of different frames were mixed, or millimetres asked of a frame that does not hold them."""
 
@@ -61,3 +65,16 @@ class ModelError(RegForestError):
 
 class UsageError(RegForestError):
     """Options that contradict each other, or a folder that holds another run."""
+
+
+def may_pass(error: BaseException) -> bool:
+    """Tell whether the same work may succeed another time: with more memory or disk, or when a file is back.
+
+    Examples
+    --------
+    >>> may_pass(MemoryError()), may_pass(FileError("a.nii", "an image", "no file")), may_pass(DataError("one class"))
+    (True, True, False)
+    """
+    if isinstance(error, (MemoryError, OSError, FileError, TooLargeError)):
+        return True
+    return error.__cause__ is not None and may_pass(error.__cause__)

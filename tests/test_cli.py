@@ -8,6 +8,7 @@ import nibabel
 import numpy as np
 import pytest
 
+from regforest._memory import MemoryNeed, Stage
 from regforest.cli import main
 from regforest.cli._batch import counted
 from regforest.cli._console import start
@@ -15,6 +16,7 @@ from regforest.cli._forecast import will_label
 from regforest.cli._inputs import cases_of, images_of
 from regforest.errors import DataError
 from regforest.io import (
+    folder_lock,
     read_label_names,
     read_landmarks,
     read_volume,
@@ -48,7 +50,7 @@ class FakeLocalizer:
     def load(cls, path):
         return cls()
 
-    def localize(self, image, anchor=None, n_jobs=1):
+    def localize(self, image, anchor=None, n_jobs=1, max_memory_mb=None):
         FakeLocalizer.seen.append((image, anchor, n_jobs))
         volume = image if isinstance(image, Volume) else next(iter(image.values()))
         if volume.voxels.max() == 0:
@@ -57,7 +59,10 @@ class FakeLocalizer:
             raise DataError("this image cannot be labelled")
         return Localization(FOUND, "ok", "", True, {-1: 0.1, 0: 0.9, 1: 0.0}, {"L1": 0.9})
 
-    def apply(self, channels, anchor=None, n_jobs=1):
+    def memory_need(self, grid, voxel_bytes, n_jobs=1):
+        return MemoryNeed(classifying=Stage(10.0, work_mb=100.0, slab_mb=50.0))
+
+    def apply(self, channels, anchor=None, n_jobs=1, max_memory_mb=None):
         grid = (channels if isinstance(channels, Volume) else next(iter(channels.values()))).grid
         return self.localize(channels, anchor, n_jobs), Volume(np.ones(grid.shape_zyx, np.uint8), grid)
 
@@ -192,7 +197,7 @@ def test_info_tells_versions_layouts_and_levels(capsys):
 def test_label_writes_three_files_for_each_image_that_agree(tmp_path, model, capsys):
     paths = images(tmp_path / "in", "a.nii.gz", "b.mha")
     assert run("label", *paths, "-o", tmp_path / "out", "--model", model, "--jobs", 3) == 0
-    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    names = sorted(path.name for path in (tmp_path / "out").glob("[!.]*"))
     assert names == [f"{stem}{suffix}" for stem in "ab" for suffix in (".json", ".lml", ".mrk.json")]
     for stem in "ab":
         for suffix in (".json", ".lml", ".mrk.json"):
@@ -227,7 +232,7 @@ def test_one_bad_image_is_named_and_the_others_go_on(tmp_path, model, capsys):
     assert [os.path.basename(case["image"]) for case in content["failed"]] == ["bad.nii", "gone.nii", "worse.nii"]
     for name in ("bad.nii", "gone.nii", "worse.nii: this image cannot be labelled"):
         assert name in captured.err
-    assert {path.name.partition(".")[0] for path in (tmp_path / "out").iterdir()} == {"good"}
+    assert {path.name.partition(".")[0] for path in (tmp_path / "out").glob("[!.]*")} == {"good"}
 
 
 def test_an_empty_result_is_a_result(tmp_path, model, capsys):
@@ -751,3 +756,69 @@ def test_a_full_disk_and_an_interrupt_end_with_a_line_and_no_traceback(monkeypat
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("regforest: ")
     assert said in line
+
+
+# --- many images: what changed, what failed, what was killed
+
+
+def journal_of(out):
+    return [json.loads(line) for line in (out / ".journal.jsonl").read_text().splitlines()]
+
+
+def test_a_model_that_changed_since_is_refused_with_the_difference(tmp_path, model, capsys):
+    paths = images(tmp_path / "in", "a.nii", "b.nii")
+    words = ["label", *paths, "-o", tmp_path / "out", "--model", model]
+    assert run(*words) == 0
+    (tmp_path / "out" / "b.json").unlink()
+    model.write_text("another model")
+    assert run(*words, "--resume") == 2
+    assert "model:" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "b.json").exists()
+    model.write_text("model")
+    assert run(*words, "--resume") == 0
+    assert len(FakeLocalizer.seen) == 3
+
+
+def test_an_image_that_changed_since_is_refused_by_name(tmp_path, model, capsys):
+    [path] = images(tmp_path / "in", "a.nii")
+    words = ["label", path, "-o", tmp_path / "out", "--model", model]
+    run(*words)
+    write_volume(Volume(IMAGE.voxels + 1, GRID), path)
+    assert run(*words, "--resume") == 2
+    shown = capsys.readouterr().err
+    assert "a.json was made from something else" in shown
+    assert "image: " in shown
+
+
+def test_a_case_that_ran_out_of_memory_is_tried_again_at_the_end(tmp_path, model, monkeypatch, capsys):
+    plain, tries = FakeLocalizer.localize, []
+
+    def short_of_memory(self, image, anchor=None, n_jobs=1, max_memory_mb=None):
+        tries.append((n_jobs, max_memory_mb))
+        if len(tries) == 1:
+            raise MemoryError("no room")
+        return plain(self, image, anchor, n_jobs, max_memory_mb)
+
+    monkeypatch.setattr(FakeLocalizer, "localize", short_of_memory)
+    paths = images(tmp_path / "in", "a.nii", "b.nii")
+    assert run("label", *paths, "-o", tmp_path / "out", "--model", model, "--jobs", 2) == 0
+    assert tries == [(2, None), (2, None), (1, 60.0)]
+    assert [entry["event"] for entry in journal_of(tmp_path / "out") if entry.get("case") == "a"] == [
+        "begun", "failed", "begun", "finished"
+    ]  # fmt: skip
+    assert "to be tried again with less memory" in capsys.readouterr().err
+
+
+def test_what_does_not_fit_into_the_memory_is_refused_before_it_is_read(tmp_path, model, capsys):
+    paths = images(tmp_path / "in", "a.nii")
+    assert run("label", *paths, "-o", tmp_path / "out", "--model", model, "--max-memory", "1MB") == 1
+    assert "classifying needs 60 MB" in capsys.readouterr().err
+    assert FakeLocalizer.seen == []
+    assert run("label", *paths, "-o", tmp_path / "out", "--model", model, "--max-memory", "a lot") == 2
+
+
+def test_two_runs_on_one_folder_of_results_do_not_mix(tmp_path, model, capsys):
+    paths = images(tmp_path / "in", "a.nii")
+    with folder_lock(tmp_path / "out"):
+        assert run("label", *paths, "-o", tmp_path / "out", "--model", model) == 2
+    assert "in use by process" in capsys.readouterr().err

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from regforest.errors import FileError, RegForestError
+from regforest.errors import FileError, RegForestError, may_pass
 
 __all__ = ["Failures", "counted", "detail", "each", "folder_to_write", "result", "say", "with_progress"]
 
@@ -39,15 +39,23 @@ def each(
     work: Callable[[T], R],
     failures: Failures,
     fatal: type[Exception] | tuple[()] = (),
+    again: list[T] | None = None,
 ) -> Iterator[tuple[T, R]]:
-    """Yield every item with its result; an item whose work fails goes to `failures`, unless the error is fatal."""
+    """Yield every item with its result; an item whose work fails goes to `failures`, unless the error is fatal.
+
+    What may succeed at another try goes to `again` instead, if that is given.
+    """
     for item in items:
         try:
             result = work(item)
         except fatal:
             raise
         except Exception as error:  # also what nobody foresaw: it must not end a run over many cases
-            failures.add(name(item), error)
+            if again is not None and may_pass(error):
+                again.append(item)
+                say(f"{name(item)}: to be tried again with less memory: {error}")
+            else:
+                failures.add(name(item), error)
         else:
             yield item, result
 

@@ -101,6 +101,23 @@ def add_jobs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jobs", type=positive, default=available_cpus(), metavar="N", help="threads (default: all)")
 
 
+def add_max_memory(parser: argparse.ArgumentParser) -> None:
+    """Add ``--max-memory``."""
+    parser.add_argument(
+        "--max-memory", type=_memory, metavar="SIZE",
+        help="bound for the memory of this process, such as 2GB; what does not fit works in slabs or is refused",
+    )  # fmt: skip
+
+
+def _memory(text: str) -> float:
+    from regforest._memory import memory_mb
+
+    try:
+        return memory_mb(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def add_out(parser: argparse.ArgumentParser, metavar: str, text: str) -> None:
     """Add ``-o/--out``."""
     parser.add_argument("-o", "--out", type=Path, required=True, metavar=metavar, help=text)

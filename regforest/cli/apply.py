@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +14,12 @@ from regforest.cli._batch import Failures, detail, each, folder_to_write, result
 from regforest.cli._console import announce_compilation
 from regforest.cli._forecast import say_forecast, will_label
 from regforest.cli._inputs import Input, bids_folders, cases_of, images_of
-from regforest.cli._parser import add_command, add_jobs, add_out
+from regforest.cli._parser import add_command, add_jobs, add_max_memory, add_out
+from regforest.cli._results import ResultFolder
 from regforest.errors import DataError, UsageError
 
 if TYPE_CHECKING:
+    from regforest._memory import MemoryNeed
     from regforest.spatial import Localization, Volume
 
 _LABEL_EXAMPLE = """\
@@ -30,6 +32,7 @@ _DISCS_EXAMPLE = """\
   regforest discs patient7/image_*.nii.gz -o discs --model dixon.rfm --jobs 2
   regforest discs lumbar.nii.gz -o discs --model mr.rfm --anchor L4/L5=4.5,-20,-312"""
 _DEFAULT_MODELS = {"label": "ct-phantom", "discs": "mr-phantom"}
+_VOXEL_BYTES = 4  # at most, of an image as it is read
 _TRAINING = {
     "label": "regforest phantom ct -n 40 --seed 0 -o DIR, then regforest train vertebrae --data DIR -o MODEL.rfm",
     "discs": "regforest phantom mr -n 8 --seed 0 -o DIR, then regforest train discs --data DIR -o MODEL.rfm",
@@ -77,6 +80,7 @@ def _add_options(parser: argparse.ArgumentParser, level: str, model: str) -> Non
         help="a level that you know, and a point on it in LPS mm (one image only)",
     )  # fmt: skip
     add_jobs(parser)
+    add_max_memory(parser)
 
 
 def _run(arguments: argparse.Namespace, inputs: Sequence[Input]) -> int:
@@ -85,27 +89,50 @@ def _run(arguments: argparse.Namespace, inputs: Sequence[Input]) -> int:
         raise UsageError(f"--series-uid is a series of one image, but {len(inputs)} were given: name it alone")
     model = _model_file(arguments)
     made_with = _made_with(model, anchor, arguments.series_uid)
-    out = folder_to_write(arguments.out)
-    segment = arguments.segment
-    results: dict[str, Any] = _stored(inputs, out, segment, made_with) if arguments.resume else {}
+    folder = ResultFolder(folder_to_write(arguments.out), arguments.segment, made_with)
+    with folder.held():
+        return _label(arguments, inputs, folder, model, anchor)
+
+
+def _label(
+    arguments: argparse.Namespace,
+    inputs: Sequence[Input],
+    folder: ResultFolder,
+    model: Path,
+    anchor: Mapping[str, Any],
+) -> int:
+    results = folder.stored(inputs) if arguments.resume else {}
+    if results:
+        say(f"{len(results)} of {len(inputs)} are complete and skipped")
     todo = [case for case in inputs if case.stem not in results]
     if not arguments.resume:
-        _refuse_to_overwrite(inputs, out, segment)
+        folder.refuse_existing(inputs)
     failures = Failures()
     if todo:
-        worker = _Worker(arguments, _load(arguments.command, model), anchor, made_with)
-        _describe_derivative(out, arguments.images)
+        worker = _Worker(arguments, _load(arguments.command, model), anchor, folder.made_with)
+        _describe_derivative(folder.path, arguments.images)
         say_forecast(will_label(todo, arguments.command, arguments.jobs))
-        shown = with_progress(todo, len(todo), "image", arguments.command)
-        for case, found in each(shown, lambda case: case.name, worker, failures):
+        for case, found in _outcomes(todo, worker, folder, failures):
             results[case.stem] = found
             if not arguments.json:
                 result(_line(case.stem, found))
     if arguments.json:
-        failed = [{"image": image, "error": error} for image, error in failures.items()]
+        failed = [{"image": case.name, "error": failures[case.name]} for case in inputs if case.name in failures]
         done = [results[case.stem] for case in inputs if case.stem in results]
         print(json.dumps({"results": done, "failed": failed}, indent=1))
     return failures.exit_code
+
+
+def _outcomes(
+    todo: Sequence[Input], worker: _Worker, folder: ResultFolder, failures: Failures
+) -> Iterator[tuple[Input, dict[str, Any]]]:
+    """Label every image; what a killed run was at, and what may have failed for want of memory, comes last."""
+    suspects = folder.journal.unfinished()
+    again = [case for case in todo if case.stem in suspects]
+    first = [case for case in todo if case.stem not in suspects]
+    shown = with_progress(first, len(first), "image", worker.arguments.command)
+    yield from each(shown, lambda case: case.name, folder.noted(worker), failures, again=again)
+    yield from each(again, lambda case: case.name, folder.noted(worker.sparing), failures)
 
 
 def _describe_derivative(out: Path, paths: Sequence[Path]) -> None:
@@ -125,10 +152,35 @@ class _Worker:
         self, arguments: argparse.Namespace, localizer: Any, anchor: Mapping[str, Any], made_with: Mapping[str, Any]
     ) -> None:
         self.arguments, self.localizer, self.anchor, self.made_with = arguments, localizer, anchor, made_with
+        from regforest._memory import resident_mb
+        from regforest._threads import pin_blas
+
         announce_compilation()
+        pin_blas()  # the localizer has been loaded, and BLAS with it
+        limit_mb = arguments.max_memory
+        self.free_mb = None if limit_mb is None else limit_mb - resident_mb()
 
     def __call__(self, case: Input) -> dict[str, Any]:
         """Read, localize, write; the JSON comes last and so marks the case as complete."""
+        if self.free_mb is not None:
+            self._need(case, self.arguments.jobs).check(self.free_mb, case.name)
+        return self._labelled(case, self.arguments.jobs, self.free_mb)
+
+    def sparing(self, case: Input) -> dict[str, Any]:
+        """Do the same with as little memory as possible."""
+        need = self._need(case, 1)
+        need.check(self.free_mb, case.name)
+        return self._labelled(case, 1, need.least_mb)
+
+    def _need(self, case: Input, jobs: int) -> MemoryNeed:
+        """Bound the memory of a case by the headers of its images."""
+        from regforest.io import read_grid
+
+        grids = [read_grid(file, self.arguments.series_uid) for file in case.files.values()]
+        need: MemoryNeed = self.localizer.memory_need(grids[0], _VOXEL_BYTES * len(grids), jobs)
+        return need
+
+    def _labelled(self, case: Input, jobs: int, max_memory_mb: float | None) -> dict[str, Any]:
         from regforest.io import (
             write_bids_labels,
             write_json,
@@ -145,7 +197,7 @@ class _Worker:
         for name, point in self.anchor.items():
             if not image.grid.contains([point]).all():
                 raise DataError(f"--anchor {name}={point} lies outside {case.name}; expected LPS millimetres")
-        found, labels = self._apply(reading.channels)
+        found, labels = self._apply(reading.channels, jobs, max_memory_mb)
         target, labels_stem = self.arguments.out / case.points_stem, self.arguments.out / case.labels_stem
         for suffix in (".mrk.json", ".lml"):
             write_landmarks(found.landmarks, f"{target}{suffix}", image.grid)
@@ -175,13 +227,15 @@ class _Worker:
         learned = self.localizer.channels_
         return ("mr", "sagittal", "t1" if [name.lower() for name in learned] == ["t1"] else "t2")
 
-    def _apply(self, channels: Mapping[str, Volume]) -> tuple[Localization, Volume | None]:
+    def _apply(
+        self, channels: Mapping[str, Volume], jobs: int, max_memory_mb: float | None
+    ) -> tuple[Localization, Volume | None]:
         given = channels["image"] if list(channels) == ["image"] else channels
-        anchor, jobs = self.anchor or None, self.arguments.jobs
+        options = {"anchor": self.anchor or None, "n_jobs": jobs, "max_memory_mb": max_memory_mb}
         if self.arguments.segment:
-            found, labels = self.localizer.apply(given, anchor=anchor, n_jobs=jobs)
+            found, labels = self.localizer.apply(given, **options)
             return found, labels
-        return self.localizer.localize(given, anchor=anchor, n_jobs=jobs), None
+        return self.localizer.localize(given, **options), None
 
 
 def _model_file(arguments: argparse.Namespace) -> Path:
@@ -237,45 +291,6 @@ def _checked_anchors(
         return {level(name).name: point for name, point in anchors}
     except LevelError as error:
         raise UsageError(f"--anchor: {error}") from error
-
-
-def _result_files(case: Input, out: Path, segment: bool) -> list[Path]:
-    points = [out / f"{case.points_stem}{suffix}" for suffix in (".mrk.json", ".lml", ".json")]
-    return points + ([out / f"{case.labels_stem}.nii.gz"] if segment else [])
-
-
-def _finished(case: Input, out: Path, segment: bool) -> dict[str, Any] | None:
-    """Read the stored result of a case; None if it is not complete."""
-    files = _result_files(case, out, segment)
-    try:
-        result = json.loads((out / f"{case.points_stem}.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    complete = isinstance(result, dict) and "status" in result and all(file.is_file() for file in files)
-    return result if complete else None
-
-
-def _stored(
-    inputs: Sequence[Input], out: Path, segment: bool, made_with: Mapping[str, Any]
-) -> dict[str, dict[str, Any]]:
-    """Read the complete results of an earlier run, which must have been made with the same model and settings."""
-    read = {case.stem: _finished(case, out, segment) for case in inputs}
-    stored = {stem: result for stem, result in read.items() if result is not None}
-    for stem, earlier in stored.items():
-        if earlier.get("made_with") != made_with:
-            raise UsageError(
-                f"{out / stem}.json was made with {json.dumps(earlier.get('made_with'))}, not with "
-                f"{json.dumps(made_with)}: name a new folder, nothing is mixed or overwritten"
-            )
-    if stored:
-        say(f"{len(stored)} of {len(inputs)} are complete and skipped")
-    return stored
-
-
-def _refuse_to_overwrite(inputs: Sequence[Input], out: Path, segment: bool) -> None:
-    present = [file for case in inputs for file in _result_files(case, out, segment) if file.exists()]
-    if present:
-        raise UsageError(f"{present[0]} exists already: add --resume to go on there, or name a new folder")
 
 
 def _line(stem: str, result: Mapping[str, Any]) -> str:

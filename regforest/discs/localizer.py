@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from regforest._limits import checked_seed
+from regforest._memory import MemoryNeed, Stage
 from regforest.discs.chain import StepModel, best_chain, with_neighbours
 from regforest.discs.evidence import ShiftModel
 from regforest.discs.hypotheses import Chain, ChainJudge, in_threads, unit_steps
@@ -30,7 +31,7 @@ from regforest.discs.training import TrainingRecord, label_view, prepare_record
 from regforest.discs.views import Scene
 from regforest.errors import DataError, LevelError, ModelError
 from regforest.io.models import read_model, write_model
-from regforest.spatial import AnnotatedScan, Landmarks, Localization, Volume, sort_levels
+from regforest.spatial import AnnotatedScan, Grid, Landmarks, Localization, Volume, sort_levels
 
 __all__ = ["DiscLocalizer"]
 
@@ -38,6 +39,12 @@ FloatArray = NDArray[np.float64]
 
 _KIND = "discs"
 _UNCERTAIN_SHIFT = 0.1
+# memory, of what was measured
+_SCENE_BYTES = 20  # of a voxel of the coarse image and a channel: itself, levelled, means, deviations
+_LEVELLING_BYTES = 24
+_PATCH_BYTES = 20_000  # of a patch of the search: features, neighbours, links, votes
+_LABEL_BYTES = 7  # of a voxel of the image: label, strongest claim, masks
+_SEARCH_MB, _VIEW_MB = 50.0, 50.0
 _CERTAIN = 1e4  # log-score of an anchor: more than all evidence together
 
 
@@ -104,7 +111,11 @@ class DiscLocalizer:
         return self.localize(channels).landmarks
 
     def localize(
-        self, channels: Volume | Mapping[str, Volume], anchor: Mapping[str, ArrayLike] | None = None, n_jobs: int = 1
+        self,
+        channels: Volume | Mapping[str, Volume],
+        anchor: Mapping[str, ArrayLike] | None = None,
+        n_jobs: int = 1,
+        max_memory_mb: float | None = None,
     ) -> Localization:
         """Find the structures; each is re-localized at the centroid of its mask where masks were learned.
 
@@ -116,13 +127,16 @@ class DiscLocalizer:
             Points in LPS millimetres on structures that you know; the chain is laid through them.
         n_jobs : int
             Threads; the result is the same for any number.
+        max_memory_mb : float, optional
+            Bound for the memory that this takes, the images included.
 
         Raises
         ------
         DataError
-            If a channel is missing or cannot be used, or an anchor is not one of `names_`.
+            If a channel is missing or cannot be used, an anchor is not one of `names_`, or the work does not fit into
+            the memory.
         """
-        return self.apply(channels, anchor, n_jobs)[0]
+        return self.apply(channels, anchor, n_jobs, max_memory_mb)[0]
 
     def segment(
         self, channels: Volume | Mapping[str, Volume], localization: Localization | None = None, n_jobs: int = 1
@@ -141,9 +155,17 @@ class DiscLocalizer:
         return self._segmented(judge.scene, self._probability_maps(judge, chain))
 
     def apply(
-        self, channels: Volume | Mapping[str, Volume], anchor: Mapping[str, ArrayLike] | None = None, n_jobs: int = 1
+        self,
+        channels: Volume | Mapping[str, Volume],
+        anchor: Mapping[str, ArrayLike] | None = None,
+        n_jobs: int = 1,
+        max_memory_mb: float | None = None,
     ) -> tuple[Localization, Volume]:
         """Localize and segment in one go, as `localize`; without training masks the label image is all 0."""
+        given = [channels] if isinstance(channels, Volume) else list(channels.values())
+        if max_memory_mb is not None:
+            voxel_bytes = sum(volume.voxels.dtype.itemsize for volume in given)
+            self.memory_need(given[0].grid, voxel_bytes, n_jobs).check(max_memory_mb)
         scene = self._scene(channels)
         background = Volume(np.zeros(scene.input_grid.shape_zyx, np.uint8), scene.input_grid)
         if scene.is_constant:
@@ -161,6 +183,30 @@ class DiscLocalizer:
             centres = {s: mask_centre(volume, self.label_.threshold) for s, volume in maps.items()}
             chain |= {s: centre for s, centre in centres.items() if centre is not None}
         return self._verdict(scene, chain, shift, scores), self._segmented(scene, maps)
+
+    def memory_need(self, grid: Grid, voxel_bytes: int, n_jobs: int = 1) -> MemoryNeed:
+        """Bound the memory of each stage of `apply` for images that need not have been read.
+
+        Parameters
+        ----------
+        grid : Grid
+            Of the images.
+        voxel_bytes : int
+            Bytes of one voxel, all channels together.
+        n_jobs : int
+            Threads; structures are looked at side by side.
+        """
+        channels, coarse = len(self.channels_), grid.canonical().isotropic(self.settings.coarse_spacing_mm)
+        given_m, coarse_m = (float(np.prod(g.shape_zyx)) / 1e6 for g in (grid, coarse))
+        files_mb = given_m * voxel_bytes
+        scene_mb = files_mb + channels * (4 * given_m + _SCENE_BYTES * coarse_m)
+        patches_m = float(np.prod(coarse.extent_mm / self.settings.coarse_grid_mm + 1)) / 1e6
+        return MemoryNeed({
+            "reading": Stage(files_mb, files_mb + 1),
+            "levelling": Stage(scene_mb, channels * _LEVELLING_BYTES * coarse_m),
+            "searching": Stage(scene_mb, _SEARCH_MB + patches_m * _PATCH_BYTES),
+            "segmenting": Stage(scene_mb, _LABEL_BYTES * given_m + _VIEW_MB * n_jobs),
+        })  # fmt: skip
 
     # -- the steps ----------------------------------------------------------------------------------------------
 

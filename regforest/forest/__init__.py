@@ -1,6 +1,6 @@
 """Forests: training, flat storage, and prediction straight from summed-volume tables."""
 
-from regforest.forest.coarse_to_fine import predict_coarse_to_fine
+from regforest.forest.coarse_to_fine import coarse_to_fine_memory_mb, predict_coarse_to_fine
 from regforest.forest.dense import Labels, predict_labels, predict_points, predict_slabs, predict_volume
 from regforest.forest.estimators import ForestClassifier, ForestRegressor
 from regforest.forest.forest import Forest
@@ -15,6 +15,7 @@ __all__ = [
     "Labels",
     "TrainingImage",
     "TreeSettings",
+    "coarse_to_fine_memory_mb",
     "grow_on_images",
     "predict_coarse_to_fine",
     "predict_labels",

@@ -16,7 +16,7 @@ from regforest.forest._descent import BRICK_Z, Lattice, predict_planes, work_byt
 from regforest.forest._kernels import Trees
 from regforest.forest.forest import Forest
 
-__all__ = ["Channels", "SlabPrediction", "VoxelForest"]
+__all__ = ["Channels", "SlabPrediction", "VoxelForest", "slab_bytes"]
 
 Channels = Sequence[NDArray[np.int16]] | IntegralVolume
 
@@ -126,7 +126,8 @@ class SlabPrediction:
         """
         planes = self.shape_zyx[0]
         if max_memory_mb is not None:
-            fixed, each = self._bytes(result_values)
+            fixed, each = slab_bytes(self.forest, self._image_shape, self.stride, self.n_jobs)
+            each += 4 * result_values
             planes = min(planes, int((max_memory_mb * 1e6 - fixed) // each))
             if planes < 1:
                 raise DataError(
@@ -185,14 +186,15 @@ class SlabPrediction:
         )
         return integral.every(self.stride)
 
-    def _bytes(self, result_values: int) -> tuple[int, int]:
-        """Memory of the work whatever the number of planes, and for each plane of the result."""
-        pad_z, pad_y, pad_x = self.forest.boxes.padding_zyx
-        _, rows, columns = self._image_shape
-        tables = 4 * int(self.forest.boxes.channels.max() + 1) * (1 if self.stride == 1 else 2)
-        plane = tables * (rows + 2 * pad_y + 1) * (columns + 2 * pad_x + self.stride)
-        threads = effective_n_jobs(self.n_jobs) * work_bytes(self.forest.depth, self.forest.n_outputs)
-        return threads + plane * (2 * pad_z + 1), plane * self.stride + 4 * result_values
+
+def slab_bytes(forest: VoxelForest, shape_zyx: Sequence[int], stride: int, n_jobs: int | None) -> tuple[int, int]:
+    """Memory of the work on an image whatever the number of planes, and for each plane of the result."""
+    pad_z, pad_y, pad_x = forest.boxes.padding_zyx
+    _, rows, columns = shape_zyx
+    tables = 4 * int(forest.boxes.channels.max() + 1) * (1 if stride == 1 else 2)
+    plane = tables * (rows + 2 * pad_y + 1) * (columns + 2 * pad_x + stride)
+    threads = effective_n_jobs(n_jobs) * work_bytes(forest.depth, forest.n_outputs)
+    return threads + plane * (2 * pad_z + 1), plane * stride
 
 
 def _shape_of(volumes: Sequence[NDArray[np.int16]]) -> tuple[int, int, int]:

@@ -1,7 +1,10 @@
 """Files in and out: images, landmarks, models. Everything arrives in LPS millimetres."""
 
-from regforest.io._atomic import write_json, write_text
+from regforest.io._atomic import clear_unfinished, write_bytes, write_json, write_text
+from regforest.io._fingerprints import fingerprint
+from regforest.io._journal import Journal, differences
 from regforest.io._lml import lml_remarks
+from regforest.io._lock import folder_lock
 from regforest.io._names import split_name
 from regforest.io.dicom import list_dicom, read_dicom
 from regforest.io.images import (
@@ -19,6 +22,11 @@ from regforest.io.landmark_files import LANDMARK_SUFFIXES, landmark_stem, read_l
 __all__ = [
     "IMAGE_SUFFIXES",
     "LANDMARK_SUFFIXES",
+    "Journal",
+    "clear_unfinished",
+    "differences",
+    "fingerprint",
+    "folder_lock",
     "image_stem",
     "landmark_stem",
     "list_dicom",
@@ -31,6 +39,7 @@ __all__ = [
     "read_volume",
     "split_name",
     "write_bids_labels",
+    "write_bytes",
     "write_json",
     "write_label_image",
     "write_label_tables",

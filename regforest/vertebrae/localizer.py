@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from regforest._memory import MemoryNeed, Stage
 from regforest._threads import Progress
 from regforest.errors import ModelError
-from regforest.forest import predict_coarse_to_fine
+from regforest.forest import coarse_to_fine_memory_mb, predict_coarse_to_fine
 from regforest.io.models import join_parts, read_model, write_model
-from regforest.spatial import AnnotatedScan, Landmarks, Localization, Volume, hounsfield_doubt, level
+from regforest.spatial import AnnotatedScan, Grid, Landmarks, Localization, Volume, hounsfield_doubt, level
 from regforest.vertebrae.bodies import BODY, find_bodies, level_shares
 from regforest.vertebrae.box_forest import BoxForest
 from regforest.vertebrae.candidates import Candidates, find_candidates
@@ -29,6 +30,8 @@ __all__ = ["VertebraLocalizer", "VertebraSettings"]
 
 MODEL_KIND = "vertebrae"
 _STEP_WEIGHT = 0.5  # a forest scores each level by itself: the steps have more to add than to scores of regions
+_RESAMPLING_BYTES = 14  # of a voxel of the working image: float32, clipped, rounded, int16
+_MODES_BYTES = 24  # of a voxel of the map of one vertebra: smoothed, maxima, masks
 
 
 class VertebraLocalizer:
@@ -94,7 +97,11 @@ class VertebraLocalizer:
         return self.localize(volume, n_jobs=n_jobs).landmarks
 
     def localize(
-        self, volume: Volume, anchor: Mapping[str, ArrayLike] | None = None, n_jobs: int = 1
+        self,
+        volume: Volume,
+        anchor: Mapping[str, ArrayLike] | None = None,
+        n_jobs: int = 1,
+        max_memory_mb: float | None = None,
     ) -> Localization:
         """Find and name the vertebrae in view, and say how sure the names are.
 
@@ -106,36 +113,81 @@ class VertebraLocalizer:
             A level that the user knows, and a point (LPS mm) on it.
         n_jobs : int
             Threads; does not change the result.
+        max_memory_mb : float, optional
+            Bound for the memory that this takes, the volume included; does not change the result.
+
+        Raises
+        ------
+        DataError
+            If the work does not fit into the memory.
         """
+        need = self.memory_need(volume.grid, volume.voxels.dtype.itemsize, n_jobs)
+        need.check(max_memory_mb)
         if volume.voxels.min() == volume.voxels.max():
             return Localization(Landmarks({}), "empty", "all voxels have one value")
         doubt = hounsfield_doubt(volume)
         image = working_image(volume, self.settings.spacing_mm, n_jobs)
-        candidates = self.find_candidates(image, n_jobs)
+        candidates = self.find_candidates(image, n_jobs, need.left_for("classifying", max_memory_mb))
         if not len(candidates.points_lps_mm):
             return Localization(Landmarks({}), "empty", doubt or "no vertebra found")
         chain = identify(candidates.points_lps_mm, candidates.level_log_scores, self.prior, anchor=anchor)
         return self._verdict(candidates, chain, anchor or {}, doubt)
 
-    def find_candidates(self, image: Volume, n_jobs: int = 1) -> Candidates:
-        """Find what may be a vertebral body in a working image, with a score for each level."""
+    def find_candidates(self, image: Volume, n_jobs: int = 1, max_memory_mb: float | None = None) -> Candidates:
+        """Find what may be a vertebral body in a working image, with a score for each level.
+
+        `max_memory_mb` bounds what classification takes beside the image and the result.
+        """
         grid, settings = image.grid, self.settings
         if self.bodies is None:
-            return find_candidates(self.classify(image, n_jobs), grid, settings.candidates)
+            return find_candidates(self.classify(image, n_jobs, max_memory_mb), grid, settings.candidates)
         body = predict_coarse_to_fine(
-            self.bodies.forest, self.bodies.boxes, [image.voxels], grid.spacing_mm, background=1 - BODY, n_jobs=n_jobs
-        )[BODY]
+            self.bodies.forest, self.bodies.boxes, [image.voxels], grid.spacing_mm,
+            background=1 - BODY, max_memory_mb=max_memory_mb, n_jobs=n_jobs,
+        )[BODY]  # fmt: skip
         return find_bodies(body, level_shares(self.levels, image), grid, settings.bodies)
 
-    def classify(self, image: Volume, n_jobs: int = 1) -> NDArray[np.float32]:
+    def classify(self, image: Volume, n_jobs: int = 1, max_memory_mb: float | None = None) -> NDArray[np.float32]:
         """Return p(v | x) for every voxel of a working image, shape (len(CLASSES), z, y, x).
 
         Where voxels some steps apart are all but certainly background, those between are not looked at.
+        `max_memory_mb` bounds what this takes beside the image and the result.
         """
         spacing = image.grid.spacing_mm
         return predict_coarse_to_fine(
-            self.levels.forest, self.levels.boxes, [image.voxels], spacing, background=BACKGROUND, n_jobs=n_jobs
+            self.levels.forest, self.levels.boxes, [image.voxels], spacing,
+            background=BACKGROUND, max_memory_mb=max_memory_mb, n_jobs=n_jobs,
+        )  # fmt: skip
+
+    def memory_need(self, grid: Grid, voxel_bytes: int, n_jobs: int = 1) -> MemoryNeed:
+        """Bound the memory of each stage of `localize` for an image that need not have been read.
+
+        Parameters
+        ----------
+        grid : Grid
+            Of the image.
+        voxel_bytes : int
+            Bytes of one of its voxels.
+        n_jobs : int
+            Threads.
+        """
+        work = grid.canonical().isotropic(self.settings.spacing_mm)
+        file_mb, voxels_m = np.prod(grid.shape_zyx) * voxel_bytes / 1e6, float(np.prod(work.shape_zyx)) / 1e6
+        image_mb, finder = file_mb + 2 * voxels_m, self.bodies or self.levels
+        result_mb, table_mb, slab_mb = coarse_to_fine_memory_mb(
+            finder.forest, finder.boxes, work.shape_zyx, work.spacing_mm, n_jobs=n_jobs
         )
+        maps_mb, naming_mb = 4 * finder.forest.n_outputs * voxels_m, _MODES_BYTES * voxels_m
+        if self.bodies is not None:  # the levels are asked for at the candidates, of a table of the whole image
+            naming_mb += coarse_to_fine_memory_mb(
+                self.levels.forest, self.levels.boxes, work.shape_zyx, work.spacing_mm, stride=1, n_jobs=n_jobs
+            )[1]
+        return MemoryNeed({
+            "reading": Stage(file_mb, file_mb + 1),  # unpacked, then in order
+            "resampling": Stage(file_mb, file_mb + _RESAMPLING_BYTES * voxels_m),
+            "classifying": Stage(image_mb + result_mb, table_mb, slab_mb),
+            "naming": Stage(image_mb + maps_mb, naming_mb),
+        })  # fmt: skip
 
     def save(self, path: str | Path) -> None:
         """Write the model: arrays and JSON, nothing that runs."""

@@ -11,6 +11,7 @@ import numpy as np
 from experiments.protocol import Experiment, Fold, Method, Outcome, leave_one_patient_out
 from experiments.structures_task import StructuresTask
 from experiments.vertebrae_task import VertebraeTask
+from regforest._memory import MemoryNeed, Stage
 from regforest.datasets.labelled_folder import write_labelled_folder
 from regforest.datasets.patients import write_patients
 from regforest.spatial import AnnotatedScan, Grid, Landmarks, Localization, Volume
@@ -44,6 +45,8 @@ class Log:
         self.prepared: list[str] = []
         self.stop_after: int | None = None
         self.fail_fit_on: str = ""
+        self.faults: dict[str, list[Exception]] = {}  # case -> what its next tries raise
+        self.bounds_mb: list[tuple[str, float | None]] = []
         self.lock = threading.Lock()
 
 
@@ -72,11 +75,14 @@ def method(log: Log, settings: Settings = Settings(), *, prepared: bool = False)
         mean = {n: np.mean([s.landmarks[n] for s in scans if n in s.landmarks], axis=0) + noise for n in names}
         return Model(mean, settings)
 
-    def apply(model, scan):
+    def apply(model, scan, max_memory_mb):
         with log.lock:
             if log.stop_after is not None and len(log.applied) >= log.stop_after:
                 raise KeyboardInterrupt
             log.applied.append(scan.name)
+            log.bounds_mb.append((scan.name, max_memory_mb))
+            if log.faults.get(scan.name):
+                raise log.faults[scan.name].pop(0)
         moved = {n: p + np.array([0, 0, model.settings.shift_mm]) for n, p in model.mean.items()}
         landmarks = Landmarks(moved, dict.fromkeys(moved, 0.5))
         probabilities = dict.fromkeys(moved, 0.9)
@@ -87,7 +93,11 @@ def method(log: Log, settings: Settings = Settings(), *, prepared: bool = False)
         return Outcome(localization, masks, DISCS, floor)
 
     quick = Settings(trees=1)
-    return Method(settings, quick, fit, apply, prepare if prepared else None)
+
+    def memory_need(model, grid):
+        return MemoryNeed(classifying=Stage(100.0, work_mb=400.0, slab_mb=20.0))
+
+    return Method(settings, quick, fit, apply, prepare if prepared else None, memory_need)
 
 
 def balls(grid: Grid, landmarks: Landmarks, radius_mm: float) -> Volume:

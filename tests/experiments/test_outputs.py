@@ -2,23 +2,9 @@ import json
 
 import pytest
 
-from experiments.manifest import Stages, differences
-from experiments.outputs import RunFolder, write_atomically
+from experiments.manifest import Stages
+from experiments.outputs import CaseFiles, RunFolder
 from regforest.errors import UsageError
-
-
-def test_a_file_appears_whole_or_not_at_all(tmp_path, monkeypatch):
-    target = tmp_path / "deep" / "a.json"
-    write_atomically(target, b"old")
-
-    def broken(*_):
-        raise OSError("disk full")
-
-    monkeypatch.setattr("os.replace", broken)
-    with pytest.raises(OSError, match="disk full"):
-        write_atomically(target, b"new")
-    assert [p.name for p in target.parent.iterdir()] == ["a.json"]
-    assert target.read_bytes() == b"old"
 
 
 def test_a_table_has_the_columns_of_all_rows_and_blanks_for_none(tmp_path):
@@ -56,19 +42,35 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
 def test_a_name_too_long_is_wrong_usage(tmp_path):
     folder = RunFolder(tmp_path / ("x" * 300), "m")
     assert folder.state({}, resume=False) == "new"
-    with pytest.raises(UsageError, match=r"cannot be written .File name too long.; choose another --out"):
-        folder.begin({})
+    with (
+        pytest.raises(UsageError, match=r"cannot be written .File name too long.; choose another --out"),
+        folder.held(),
+    ):
+        pass
+
+
+def test_a_kept_case_is_listed_and_one_that_was_begun_last_is_suspected(tmp_path):
+    folder = RunFolder(tmp_path, "m")
+    for case in "ab":
+        folder.note_begun("m", case)
+    folder.keep("m", "a", CaseFiles({"case": "a"}, {".lml": b"points"}, {".svg": b"drawn"}))
+    assert folder.stored_case("m", "a") == {"case": "a"}
+    assert (tmp_path / "predictions" / "a.lml").read_bytes() == b"points"
+    assert (tmp_path / "pictures" / "a.svg").read_bytes() == b"drawn"
+    assert folder.begin({}) == {"m/b"}
+
+
+def test_what_a_killed_run_was_writing_is_cleared_away(tmp_path):
+    (tmp_path / "cases" / ".writing-x").mkdir(parents=True)
+    (tmp_path / "cases" / ".writing-x" / "a.json").write_text("{")
+    RunFolder(tmp_path, "m").begin({})
+    assert list((tmp_path / "cases").iterdir()) == []
 
 
 def test_other_methods_have_folders_of_their_own(tmp_path):
     folder = RunFolder(tmp_path, "main")
     assert folder.case_file("main", "c") == tmp_path / "cases" / "c.json"
     assert folder.case_file("knn", "c") == tmp_path / "cases" / "knn" / "c.json"
-
-
-def test_differences_name_the_path_to_each_changed_value():
-    there, now = {"a": {"b": 1, "c": [1]}, "d": 0}, {"a": {"b": 2, "c": [1]}, "e": None}
-    assert differences(there, now) == ["a.b: 1 there, 2 now", "d: 0 there, null now"]
 
 
 def test_stages_add_up():

@@ -1,27 +1,7 @@
 import threading
 import time
 
-import pytest
-
-from experiments.parallel import in_parallel, prefetched
-
-
-def test_results_come_in_the_order_of_the_items_whatever_finishes_first():
-    def slow_first(i):
-        time.sleep(0.03 if i == 0 else 0)
-        return i * i
-
-    assert in_parallel(slow_first, list(range(8)), jobs=4) == [i * i for i in range(8)]
-    assert in_parallel(slow_first, [], jobs=4) == []
-
-
-def test_an_error_reaches_the_caller():
-    def fail(i):
-        if i == 3:
-            raise ValueError("three")
-
-    with pytest.raises(ValueError, match="three"):
-        in_parallel(fail, list(range(6)), jobs=2)
+from experiments.parallel import prefetched
 
 
 def test_reading_ahead_keeps_the_order_and_is_bounded():

@@ -121,9 +121,9 @@ def test_a_folder_that_cannot_be_written_is_wrong_usage(tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("experiments.outputs.write_atomically", refuse)
-    with pytest.raises(UsageError, match="choose another --out"):
-        RunFolder(tmp_path / "out", "m").begin({})
+    monkeypatch.setattr("os.open", refuse)
+    with pytest.raises(UsageError, match="choose another --out"), RunFolder(tmp_path / "out", "m").held():
+        pass
 
 
 def test_help_names_the_protocols_where_there_are_several(capsys):

@@ -302,7 +302,7 @@ def test_wrong_usage_ends_with_2_before_any_work(log, vertebrae, out, capsys, op
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--scheduler", "tcp://x:1"], "later release"),
+        (["--max-memory", "much"], "such as 2GB"),
         (["--method", "men"], "did you mean 'mean'?"),
         (["--set", "trees"], "KEY=VALUE"),
         (["--jobs", "0"], "from 1 up"),

@@ -1,3 +1,4 @@
+import errno
 import os
 
 import pytest
@@ -42,3 +43,25 @@ def test_a_folder_in_the_place_of_the_file_is_refused_by_name(tmp_path):
     (tmp_path / "a.txt").mkdir()
     with pytest.raises(FileError, match=r"a\.txt: expected a place that can be written to"):
         write_text(tmp_path / "a.txt", "x")
+
+
+def test_what_is_renamed_is_on_the_disk_before_and_the_rename_after(tmp_path, monkeypatch):
+    order = []
+    replace, sync = os.replace, os.fsync
+    monkeypatch.setattr(os, "replace", lambda old, new: (order.append("rename"), replace(old, new)))
+    monkeypatch.setattr(os, "fsync", lambda handle: (order.append("sync"), sync(handle)))
+    write_text(tmp_path / "a.txt", "x")
+    assert order == ["sync", "rename", "sync"]
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
+    write_text(tmp_path / "a.txt", "old")
+
+    def full(handle):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(FileError, match="No space left on device"):
+        write_text(tmp_path / "a.txt", "new")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+    assert (tmp_path / "a.txt").read_text() == "old"

@@ -1,0 +1,111 @@
+"""How much memory work may take, and what it will take: settled before it begins."""
+
+from __future__ import annotations
+
+import re
+import resource
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from regforest.errors import TooLargeError
+
+__all__ = ["MemoryNeed", "Stage", "memory_mb", "resident_mb"]
+
+_UNITS = {"": 1e-6, "K": 1e-3, "M": 1.0, "G": 1e3, "T": 1e6}
+
+
+def memory_mb(text: str) -> float:
+    """Read an amount of memory as people write it, in megabytes; raises `ValueError` for anything else.
+
+    Examples
+    --------
+    >>> memory_mb("2GB"), memory_mb("1.5 g"), memory_mb("800MB")
+    (2000.0, 1500.0, 800.0)
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", text.strip(), re.IGNORECASE)
+    if not found or not float(found[1]):
+        raise ValueError(f"expected an amount of memory such as 2GB or 800MB, got {text!r}")
+    return float(found[1]) * _UNITS[found[2].upper()]
+
+
+def resident_mb() -> float:
+    """Return the memory that this process has now, in megabytes; where the system does not say, its peak."""
+    statm = Path("/proc/self/statm")
+    if statm.exists():
+        return int(statm.read_text().split()[1]) * resource.getpagesize() / 1e6
+    unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux kilobytes
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+class Stage(NamedTuple):
+    """What one stage of some work takes at most, in megabytes.
+
+    Attributes
+    ----------
+    held_mb : float
+        Input and result.
+    work_mb : float
+        What comes on top, with no regard to memory.
+    slab_mb : float or None
+        The same with the thinnest slabs; None if the stage does not work in slabs.
+    """
+
+    held_mb: float
+    work_mb: float = 0.0
+    slab_mb: float | None = None
+
+    @property
+    def most_mb(self) -> float:
+        """Memory with no regard to it."""
+        return self.held_mb + self.work_mb
+
+    @property
+    def least_mb(self) -> float:
+        """Memory with the thinnest slabs."""
+        return self.held_mb + (self.work_mb if self.slab_mb is None else min(self.slab_mb, self.work_mb))
+
+
+class MemoryNeed(dict[str, Stage]):
+    """Stage -> what it takes, beside the process itself; the stages follow one another.
+
+    Examples
+    --------
+    >>> need = MemoryNeed(reading=Stage(100.0), classifying=Stage(150.0, work_mb=150.0, slab_mb=30.0))
+    >>> need.most_mb, need.least_mb
+    (300.0, 180.0)
+    >>> need.left_for("classifying", 1000.0), need.left_for("classifying", 200.0)
+    (None, 50.0)
+    """
+
+    @property
+    def most_mb(self) -> float:
+        """Memory of the dearest stage, with no regard to memory."""
+        return max(stage.most_mb for stage in self.values())
+
+    @property
+    def least_mb(self) -> float:
+        """Memory of the dearest stage with the thinnest slabs."""
+        return max(stage.least_mb for stage in self.values())
+
+    def check(self, available_mb: float | None, what: str = "this image") -> None:
+        """Refuse work that does not fit even slab by slab.
+
+        Raises
+        ------
+        TooLargeError
+            That names the stage, what it needs and what there is.
+        """
+        if available_mb is None or self.least_mb <= available_mb:
+            return
+        name = max(self, key=lambda stage: self[stage].least_mb)
+        raise TooLargeError(
+            f"{what}: {name} needs {self.least_mb:.0f} MB, but {max(available_mb, 0):.0f} MB are left of the bound "
+            "for memory; raise it, or give the image at a coarser spacing"
+        )
+
+    def left_for(self, stage: str, available_mb: float | None) -> float | None:
+        """Return the bound that the work of a stage has to keep; None if it fits as it is."""
+        if available_mb is None or self[stage].most_mb <= available_mb:
+            return None
+        return available_mb - self[stage].held_mb

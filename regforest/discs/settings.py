@@ -132,6 +132,7 @@ class DiscSettings:
     absent_log_score: float = -5.0
     fine_radius_mm: float = 24.0
     fine_patches: int = 500
+    fine_turns_deg: tuple[float, ...] = (0.0, -12.0, 12.0)
     level_distance: float = 0.5
     label_margin_mm: float = 7.0
     label_patches: int = 2500

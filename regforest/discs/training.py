@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from regforest.discs.patches import PatchReader
 from regforest.discs.settings import DiscSettings
-from regforest.discs.views import Scene, View, box_grid, chain_frames, interpolated, turned
+from regforest.discs.views import Scene, View, box_grid, chain_frames, interpolated, turned, turned_axes
 from regforest.errors import DataError
 from regforest.spatial import AnnotatedScan, Volume
 
@@ -117,12 +117,12 @@ def prepare_record(scan: AnnotatedScan, settings: DiscSettings, seed: int) -> Tr
     masks = _own_masks(scan, centres, frames, scale, settings)
     fine, label = _Collector(), _Collector()
     for s, (name, centre) in enumerate(centres.items()):
-        for mirrored in (False, True):
-            axes = frames[name] * np.array([-1.0 if mirrored else 1.0, 1.0, 1.0])
+        for mirrored, degrees in itertools.product((False, True), settings.fine_turns_deg):
+            axes = turned_axes(frames[name], degrees, mirrored=mirrored)
             view = fine_view(scene, centre, axes, scale, settings)
             offsets = random_ball(rng, settings.fine_patches, settings.fine_radius_mm * 1.2)
             fine.add(PatchReader(view, settings.fine_patch)(view.extent_mm / 2 + offsets), -offsets, s)
-            if masks.size:
+            if masks.size and degrees == 0.0:
                 mask = masks[s, :, :, ::-1] if mirrored else masks[s]
                 view = label_view(scene, centre, axes, scale, mask.shape, settings)
                 positions, inside, voxels = _border_samples(
@@ -205,10 +205,13 @@ def _probes(scene: Scene, centres: Mapping[str, FloatArray], scale: float, setti
     return np.stack(
         [
             [
-                read_probes(fine_view(scene, place, frames[str(i)] * [sign, 1.0, 1.0], scale, settings), settings)
+                read_probes(
+                    fine_view(scene, place, turned_axes(frames[str(i)], degrees, mirrored=mirrored), scale, settings),
+                    settings,
+                )
                 for i, place in enumerate(places)
             ]
-            for sign in (1.0, -1.0)
+            for mirrored in (False, True) for degrees in settings.fine_turns_deg
         ]
     )
 

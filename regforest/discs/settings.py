@@ -88,12 +88,14 @@ class DiscSettings:
         Candidates per structure that enter the chain.
     step_floor_mm : float
         Added (squared) to the variance of the step between neighbours: training patients are few.
-    judged_floor_mm : float
-        The same where shifted chains are compared: there the steps only have to exclude absurd chains.
+    fine_floor_mm : float
+        The same where chains are refined and shifted chains compared: votes are near, steps only exclude absurd chains.
     absent_log_score : float
         Log-score of a structure at either end of the chain that is not in the image.
     fine_radius_mm, fine_patches : float, int
         Patches per structure of the fine step, drawn within this radius.
+    fine_turns_deg : tuple of float
+        Training views of the fine step are turned in the sagittal plane by these.
     level_distance : float
         How unlike two patches are for each level between their structures, in standard deviations of a feature.
     label_margin_mm : float
@@ -128,7 +130,7 @@ class DiscSettings:
     scales: tuple[float, ...] = (1.0, 0.9, 1.1)
     modes: int = 8
     step_floor_mm: float = 4.0
-    judged_floor_mm: float = 8.0
+    fine_floor_mm: float = 8.0
     absent_log_score: float = -5.0
     fine_radius_mm: float = 24.0
     fine_patches: int = 500

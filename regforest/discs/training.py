@@ -62,8 +62,8 @@ class TrainingRecord:
         Mean step of the chain / `NOMINAL_STEP_MM`.
     coarse_features, coarse_offsets : ndarray, shape (N, F) and (N, S, 3)
         Patches of the coarse views and their displacements to each structure.
-    probes : ndarray, shape (V, S + 2, P, F)
-        Fine features of V views around each structure and around the next place beyond either end of the chain.
+    probes : ndarray, shape (V, S + 4, P, F)
+        Fine features of V views around each structure and around the next two places beyond either end of the chain.
     fine_features, fine_offsets, fine_structure : ndarray
         Patches of each structure's own view, displacement to its centre, index into `structures`.
     label_features, label_positions, label_inside, label_structure : ndarray
@@ -185,12 +185,12 @@ def label_view(
     return scene.view(box_grid(centre, axes, half, spacing * scale), spacing)
 
 
-def extended_chain(points: FloatArray) -> FloatArray:
-    """Add one place beyond either end of a chain (S, 3) by repeating the last step; shape (S + 2, 3)."""
-    if len(points) < 2:
-        jump = np.array([[0.0, 0.0, NOMINAL_STEP_MM]])
-        return np.concatenate([points[:1] + jump, points, points[-1:] - jump])
-    return np.concatenate([2 * points[:1] - points[1:2], points, 2 * points[-1:] - points[-2:-1]])
+def extended_chain(points: FloatArray, count: int) -> FloatArray:
+    """Add places beyond either end of a chain (S, 3) by repeating its last steps; shape (S + 2 count, 3)."""
+    jump = np.array([0.0, 0.0, NOMINAL_STEP_MM])
+    above, below = (points[0] - points[1], points[-1] - points[-2]) if len(points) > 1 else (jump, -jump)
+    steps = np.arange(1, count + 1)[:, None]
+    return np.concatenate([points[:1] + steps[::-1] * above, points, points[-1:] + steps * below])
 
 
 def read_probes(view: View, settings: DiscSettings) -> Features:
@@ -199,19 +199,16 @@ def read_probes(view: View, settings: DiscSettings) -> Features:
 
 
 def _probes(scene: Scene, centres: Mapping[str, FloatArray], scale: float, settings: DiscSettings) -> Features:
-    """Probes of the chain and of the places one beyond its ends, as they are and mirrored."""
-    places = extended_chain(np.array(list(centres.values())))
+    """Probes of the chain and of the two places beyond either end, as they are and mirrored."""
+    places = extended_chain(np.array(list(centres.values())), 2)
     frames = chain_frames({str(i): place for i, place in enumerate(places)}, scene.axes)
     return np.stack(
         [
             [
-                read_probes(
-                    fine_view(scene, place, turned_axes(frames[str(i)], degrees, mirrored=mirrored), scale, settings),
-                    settings,
-                )
+                read_probes(fine_view(scene, place, frames[str(i)] * [sign, 1.0, 1.0], scale, settings), settings)
                 for i, place in enumerate(places)
             ]
-            for mirrored in (False, True) for degrees in settings.fine_turns_deg
+            for sign in (1.0, -1.0)
         ]
     )
 

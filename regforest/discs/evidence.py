@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regforest.discs.patches import Projection
+from regforest.discs.settings import DiscSettings
 from regforest.discs.training import TrainingRecord
 
 __all__ = ["ShiftModel"]
@@ -32,11 +33,13 @@ class ShiftModel:
     """Appearance of each place in the training scans, and what a shift by one level does to it.
 
     The misfit of a place is one minus the correlation of its surroundings with their mean in training: what contrast
-    the image has does not matter. A margin is the growth of the misfit from the right place to the next one up or down, measured
-    on every training patient against the others.
+    the image has does not matter. A margin is the growth of the misfit from the right place to the next one up or
+    down, measured on every training patient against the others.
 
     Attributes
     ----------
+    projection : Projection
+        Of patch features.
     appearance : ndarray of float32, shape (S + 2, P, K)
         Mean projected features of P points around each place; NaN where no training scan shows it.
     margin_up, margin_down : ndarray, shape (S + 2,)
@@ -53,6 +56,7 @@ class ShiftModel:
         Training scans that this rests on.
     """
 
+    projection: Projection
     appearance: Features
     margin_up: FloatArray
     margin_down: FloatArray
@@ -64,8 +68,12 @@ class ShiftModel:
     field_count: NDArray[np.int64]
 
     @classmethod
-    def fit(cls, records: Sequence[TrainingRecord], names: Sequence[str], projection: Projection) -> ShiftModel:
+    def fit(
+        cls, records: Sequence[TrainingRecord], names: Sequence[str], settings: DiscSettings, seed: int
+    ) -> ShiftModel:
         """Gather the probes and judge every training patient by the others."""
+        parts = [record.fine_features for record in records]
+        projection = Projection.fit_parts(parts, settings.fine_patch.components, np.random.default_rng([seed, 6]))
         places = [_places(record, names) for record in records]
         extended = [
             projection(r.probes.reshape(-1, r.probes.shape[-1])).reshape(*r.probes.shape[:3], -1) for r in records
@@ -81,16 +89,22 @@ class ShiftModel:
             up[r, own], down[r, own] = above - here, below - here
         margin_up, margin_down, variance = _margin_statistics(up, down)
         model = cls(
-            _mean_appearance(known), margin_up, margin_down, variance, 1.0, *_field_statistics(records, names)
+            projection,
+            _mean_appearance(known),
+            margin_up,
+            margin_down,
+            variance,
+            1.0,
+            *_field_statistics(records, names),
         )
         odds = [float(np.nansum(model._log_odds(x, range(len(names) + 2)))) for x in down]
         odds += [-float(np.nansum(model._log_odds(-x, range(len(names) + 2)))) for x in up]
         return cls(**{**model.__dict__, "temperature": _temperature(np.array(odds), len(set(patients)))})
 
-    def misfit(self, probes: Mapping[int, Features], projection: Projection) -> dict[int, float]:
+    def misfit(self, probes: Mapping[int, Features]) -> dict[int, float]:
         """Misfit of each place of a chain from the probes (P, F) of its own view."""
         numbers = sorted(probes)
-        values = _misfit(self.appearance[numbers], np.stack([projection(probes[place]) for place in numbers]))
+        values = _misfit(self.appearance[numbers], np.stack([self.projection(probes[place]) for place in numbers]))
         return dict(zip(numbers, values.tolist(), strict=True))
 
     def log_odds(self, upper: Mapping[int, float], lower: Mapping[int, float]) -> float:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from regforest.discs.chain import StepModel, best_chain, with_neighbours
 from regforest.discs.evidence import ShiftModel
+from regforest.discs.forests import FineForest
 from regforest.discs.search import FineModel
 from regforest.discs.settings import DiscSettings
 from regforest.discs.training import NOMINAL_STEP_MM, TrainingRecord, extended_chain, fine_view, read_probes
@@ -54,7 +55,7 @@ class ChainJudge:
         Statistics of the steps.
     unit_steps_mm : ndarray, shape (S - 1,)
         Mean length of each step at scale 1.
-    fine : FineModel
+    fine : FineModel or FineForest
         Finds a centre in its structure's own view.
     shift : ShiftModel
         Tells whether the names are right.
@@ -71,7 +72,7 @@ class ChainJudge:
     scene: Scene
     steps: StepModel
     unit_steps_mm: FloatArray
-    fine: FineModel
+    fine: FineModel | FineForest
     shift: ShiftModel
     settings: DiscSettings
     seed: int
@@ -150,7 +151,7 @@ class ChainJudge:
         def read(place: int) -> NDArray[np.float32]:
             return read_probes(fine_view(self.scene, places[place], frames[place], scale, settings), settings)
 
-        return self.shift.misfit(in_threads(read, places, self.n_jobs), self.fine.projection)
+        return self.shift.misfit(in_threads(read, places, self.n_jobs))
 
     def chain_log_score(self, chain: Chain) -> float:
         """Log-score of the steps and of the place of the chain in the field of view."""

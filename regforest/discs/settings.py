@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-__all__ = ["DiscSettings", "JointSettings", "PatchSettings"]
+__all__ = ["DiscSettings", "ForestSettings", "JointSettings", "PatchSettings"]
+
+_METHODS = ("data-driven", "forest", "knn")
 
 
 @dataclass(frozen=True)
@@ -57,13 +59,39 @@ class JointSettings:
 
 
 @dataclass(frozen=True)
+class ForestSettings:
+    """The forests of the method ``"forest"``.
+
+    Attributes
+    ----------
+    trees : int
+        Trees of each forest.
+    min_leaf : int
+        Fewest patches of a leaf.
+    feature_share : float
+        Share of the patch features tried at each node.
+    rows : int
+        Training patches of each forest; more are thinned out.
+    trust_mm : float
+        A leaf's vote loses weight where its displacements spread by more than about this.
+    """
+
+    trees: int = 32
+    min_leaf: int = 8
+    feature_share: float = 0.1
+    rows: int = 30_000
+    trust_mm: float = 8.0
+
+
+@dataclass(frozen=True)
 class DiscSettings:
     """Settings of `DiscLocalizer`; lengths in millimetres.
 
     Attributes
     ----------
-    method : {"data-driven", "knn"}
-        ``"knn"`` drops both coupling terms of the joint estimate: every patch stands alone.
+    method : {"data-driven", "forest", "knn"}
+        ``"knn"`` drops both coupling terms of the joint estimate: every patch stands alone. ``"forest"`` asks forests
+        instead of neighbours (Chu et al. 2015).
     coarse_spacing_mm, label_spacing_mm : float
         Working grids of the search (coarse and fine) and of the segmentation.
     normalise_mm : float
@@ -72,6 +100,8 @@ class DiscSettings:
         Patches of the three steps.
     coarse_joint, fine_joint, label_joint : JointSettings
         Joint estimates of the three steps.
+    forest : ForestSettings
+        Forests of the three steps, for the method ``"forest"``.
     coarse_grid_mm : float
         Distance of the test patches in the whole volume.
     coarse_patches : int
@@ -89,7 +119,7 @@ class DiscSettings:
     step_floor_mm : float
         Added (squared) to the variance of the step between neighbours: training patients are few.
     fine_floor_mm : float
-        The same where chains are refined and shifted chains compared: votes are near, steps only exclude absurd chains.
+        The same where chains are refined and shifted chains compared: steps only have to exclude absurd chains.
     absent_log_score : float
         Log-score of a structure at either end of the chain that is not in the image.
     fine_radius_mm, fine_patches : float, int
@@ -120,6 +150,7 @@ class DiscSettings:
     coarse_joint: JointSettings = JointSettings(30, 1.0, 0.02, 0.1, 12.0)
     fine_joint: JointSettings = JointSettings(20, 1.0, 0.02, 0.1, 6.0)
     label_joint: JointSettings = JointSettings(20, 1.0, 0.0, 0.5, 1.0)
+    forest: ForestSettings = ForestSettings()
     coarse_grid_mm: float = 9.0
     coarse_patches: int = 1200
     coarse_rows: int = 50_000
@@ -142,6 +173,10 @@ class DiscSettings:
     label_search_mm: float = 5.0
     passes: int = 2
 
+    def __post_init__(self) -> None:
+        if self.method not in _METHODS:
+            raise ValueError(f"expected a method of {', '.join(_METHODS)}, got {self.method!r}")
+
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return {item.name: _plain(getattr(self, item.name)) for item in fields(self)}
@@ -149,7 +184,7 @@ class DiscSettings:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> DiscSettings:
         """Rebuild the settings that `to_json` wrote."""
-        kinds: dict[str, Any] = {"patch": PatchSettings, "joint": JointSettings}
+        kinds: dict[str, Any] = {"patch": PatchSettings, "joint": JointSettings, "forest": ForestSettings}
         made: dict[str, Any] = {}
         for name, value in values.items():
             kind = kinds.get(name.rpartition("_")[2])
@@ -161,7 +196,7 @@ class DiscSettings:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, (PatchSettings, JointSettings)):
+    if isinstance(value, (PatchSettings, JointSettings, ForestSettings)):
         return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
     return list(value) if isinstance(value, tuple) else value
 

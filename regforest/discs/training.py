@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,8 +19,12 @@ from regforest.spatial import AnnotatedScan, Volume
 __all__ = [
     "NOMINAL_STEP_MM",
     "TrainingRecord",
+    "extended_chain",
     "fine_view",
     "label_view",
+    "lattice",
+    "level_of_fine",
+    "named_offsets",
     "prepare_record",
     "random_ball",
     "read_probes",
@@ -326,3 +330,24 @@ def _border_samples(
     chosen = near[rng.choice(len(near), size=min(count, len(near)), replace=False)]
     positions = (chosen - (np.asarray(padded.shape) - 1) / 2)[:, ::-1] * settings.label_spacing_mm
     return positions, padded[tuple(chosen.T)], float(len(near))
+
+
+def named_offsets(record: TrainingRecord, names: Sequence[str]) -> Features:
+    """Displacements of the coarse patches to all of `names`, (N, S, 3); NaN where the scan does not show one."""
+    offsets = np.full((len(record.coarse_offsets), len(names), 3), np.nan, np.float32)
+    offsets[:, [list(names).index(name) for name in record.structures]] = record.coarse_offsets
+    return offsets
+
+
+def level_of_fine(record: TrainingRecord, names: Sequence[str]) -> NDArray[np.int64]:
+    """Place in `names` of the structure that each fine patch belongs to."""
+    return np.array([list(names).index(name) for name in record.structures])[record.fine_structure]
+
+
+def lattice(view: View, step_mm: float) -> FloatArray:
+    """Points every `step_mm`, centred in the view, shape (N, 3)."""
+    axes = []
+    for extent in view.extent_mm:
+        count = int(extent // step_mm) + 1
+        axes.append((extent - (count - 1) * step_mm) / 2 + step_mm * np.arange(count))
+    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)

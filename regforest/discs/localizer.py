@@ -273,7 +273,8 @@ class DiscLocalizer:
             if record.channels != records[0].channels:
                 raise DataError(
                     f"{record.name} has the channels {list(record.channels)}, "
-                    f"{records[0].name} has {list(records[0].channels)}; they must be the same"
+                    f"{records[0].name} has {list(records[0].channels)}; "
+                    "train on channels that all scans have"
                 )
         return records
 

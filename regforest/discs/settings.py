@@ -138,6 +138,11 @@ class DiscSettings:
         Training voxels further than this from the same place are not searched.
     passes : int
         Segmentation passes; after each the structure is re-localized at the centroid of its mask.
+
+    Raises
+    ------
+    ValueError
+        If there is no such method.
     """
 
     method: str = "data-driven"

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regforest.discs.chain import StepModel
+from regforest.discs.own_views import lattice, random_ball
 from regforest.discs.patches import PatchReader
 from regforest.discs.settings import DiscSettings, ForestSettings, PatchSettings
-from regforest.discs.training import TrainingRecord, lattice, level_of_fine, named_offsets, random_ball
+from regforest.discs.training import TrainingRecord, level_of_fine, named_offsets
 from regforest.discs.views import View
 from regforest.discs.voting import VoteMap
 from regforest.forest import Forest, ForestClassifier, ForestRegressor

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from regforest.discs.chain import StepModel, best_chain, with_neighbours
 from regforest.discs.evidence import ShiftModel
 from regforest.discs.forests import FineForest
+from regforest.discs.own_views import NOMINAL_STEP_MM, extended_chain, fine_view, read_probes
 from regforest.discs.search import FineModel
 from regforest.discs.settings import DiscSettings
-from regforest.discs.training import NOMINAL_STEP_MM, TrainingRecord, extended_chain, fine_view, read_probes
+from regforest.discs.training import TrainingRecord
 from regforest.discs.views import Scene, chain_frames
 from regforest.discs.voting import VoteMap
 

@@ -24,12 +24,13 @@ from regforest.discs.forests import CoarseForest, FineForest, ForestLabels
 from regforest.discs.hypotheses import Chain, ChainJudge, in_threads, unit_steps
 from regforest.discs.masks import label_image, mask_centre
 from regforest.discs.neighbour_labels import NeighbourLabels
+from regforest.discs.own_views import label_view
 from regforest.discs.packing import pack, unpack
 from regforest.discs.patches import Projection
 from regforest.discs.search import CoarseModel, FineModel
 from regforest.discs.segmentation import LabelModel
 from regforest.discs.settings import DiscSettings
-from regforest.discs.training import TrainingRecord, label_view, prepare_record
+from regforest.discs.training import TrainingRecord, prepare_record
 from regforest.discs.views import Scene
 from regforest.errors import DataError, ModelError
 from regforest.forest import Forest

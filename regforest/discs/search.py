@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regforest.discs.displacement import estimate_displacements, nearest_rows, neighbour_weights
+from regforest.discs.own_views import lattice, random_ball
 from regforest.discs.patches import PatchReader, Projection
 from regforest.discs.settings import DiscSettings, JointSettings
-from regforest.discs.training import TrainingRecord, lattice, level_of_fine, named_offsets, random_ball
+from regforest.discs.training import TrainingRecord, level_of_fine, named_offsets
 from regforest.discs.views import View
 from regforest.discs.voting import VoteMap
 

@@ -8,7 +8,7 @@ import pytest
 from regforest.discs import DiscLocalizer
 from regforest.discs.evidence import _mean_appearance, _misfit, _temperature
 from regforest.discs.hypotheses import ChainJudge
-from regforest.discs.training import extended_chain
+from regforest.discs.own_views import extended_chain
 from regforest.spatial import AnnotatedScan
 from tests.discs.synthetic import NAMES, QUICK, make_scan
 

@@ -95,9 +95,8 @@ EXPERIMENT = Experiment(
     description=__doc__,
     layouts=("ivdm3seg", "labelled-folder", "bids"),
     methods={
-        "data-driven": Method(_FULL, _QUICK, fit, apply, prepare, memory_need),
-        "knn": Method(replace(_FULL, method="knn"), replace(_QUICK, method="knn"), fit, apply, prepare, memory_need),
-        "forest": "the forest variant (Chu 2015) comes with a later release; use data-driven or knn",
+        name: Method(replace(_FULL, method=name), replace(_QUICK, method=name), fit, apply, prepare, memory_need)
+        for name in ("data-driven", "forest", "knn")
     },
     embedded=embedded,
     folds=patients_left_out,

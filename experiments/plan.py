@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import platform
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,12 +55,10 @@ def make_plan(experiment: Experiment, options: Options) -> Plan:
     """Check everything that can be checked before any work; raises what says why a run cannot start."""
     methods = _resolved_methods(experiment, options)
     dataset = _opened(experiment, options)
-    wanted = set(options.channels)
-    if not any(wanted <= set(case.image_files) for case in dataset.cases):
-        known = sorted({channel for case in dataset.cases for channel in case.image_files})
-        asked = ", ".join(options.channels)
-        raise UsageError(f"--channels: no scan has the channels {asked}; known: {', '.join(known)}")
-    folds, notes = experiment.folds(dataset, options)
+    channels, channel_notes = _channels(dataset.cases, options.channels)
+    options = dataclasses.replace(options, channels=channels)
+    folds, fold_notes = experiment.folds(dataset, options)
+    notes = [*dataset.notes, *channel_notes, *fold_notes]
     limit = experiment.quick_cases if options.limit is None and options.quick else options.limit
     folds = limited(folds, limit)
     published = _published_files(options.published, {name for fold in folds for name in fold.test})
@@ -76,7 +75,28 @@ def make_plan(experiment: Experiment, options: Options) -> Plan:
         "splits": [dataclasses.asdict(fold) for fold in folds],
         "published": folder_fingerprint(published.values()) if options.published else None,
     }
-    return Plan(experiment, options, dataset, folds, [*dataset.notes, *notes], methods, published, identity)
+    return Plan(experiment, options, dataset, folds, notes, methods, published, identity)
+
+
+def _channels(cases: Sequence[Case], asked: tuple[str, ...]) -> tuple[tuple[str, ...], list[str]]:
+    """Return the channels to read (none: all that there are), and a note where scans differ in them.
+
+    A method needs the same ones of all scans: without a choice those that most scans have. A scan without them fails
+    by itself, with the reason.
+    """
+    sets = Counter(frozenset(case.image_files) for case in cases)
+    if not any(set(asked) <= own for own in sets):
+        known = ", ".join(sorted({channel for case in cases for channel in case.image_files}))
+        raise UsageError(f"--channels: no scan has the channels {', '.join(asked)}; known: {known}")
+    if asked or len(sets) == 1:
+        return asked, []
+    most = max(sets, key=lambda own: (sets[own], len(own)))
+    chosen = next(tuple(case.image_files) for case in cases if set(case.image_files) == most)
+    count = sum(n for own, n in sets.items() if most <= own)
+    return chosen, [
+        f"scans differ in their channels: {', '.join(chosen)} are used, which {count} of {len(cases)} scans have; "
+        "choose others with --channels"
+    ]
 
 
 def circumstances(plan: Plan, versions: Mapping[str, str]) -> dict[str, Any]:

@@ -1,4 +1,8 @@
-"""Is the chain named right? Its appearance, as named and shifted by one level, compared with the training scans."""
+"""Is the chain named right? Its appearance, as named and shifted by one level, compared with the training scans.
+
+What lies beyond the two ends of the chain (a sacrum, a body with ribs) belongs to its appearance. Places are numbered
+from the one above the first structure: structure s is place s + 1.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regforest.discs.patches import Projection
+from regforest.discs.settings import DiscSettings
 from regforest.discs.training import TrainingRecord
 
 __all__ = ["ShiftModel"]
@@ -18,27 +23,29 @@ Features = NDArray[np.float32]
 
 _TYPICAL_LOG_ODDS = 6.0
 _PRIOR_PATIENTS = 4.0  # weight of the pooled variance of the margins
-_MIN_SD = 0.1
+_MIN_SD = 0.05
 _FIELD_FLOOR_MM = 3.0
 _FIELD_TOLERANCE = 0.1
 
 
 @dataclass(frozen=True, eq=False)
 class ShiftModel:
-    """Appearance of each structure in the training scans, and what a shift by one level does to it.
+    """Appearance of each place in the training scans, and what a shift by one level does to it.
 
-    The misfit of a structure is the logarithm of the distance between its surroundings and the most similar
-    training views. A margin is the growth of the misfit from the right place to the next one up or down, measured
-    on every training patient against the others.
+    The misfit of a place is one minus the correlation of its surroundings with their mean in training: what contrast
+    the image has does not matter. A margin is the growth of the misfit from the right place to the next one up or
+    down, measured on every training patient against the others.
 
     Attributes
     ----------
-    probes : ndarray of float32, shape (R, S, P, K)
-        Projected features of P places around each structure in R views; NaN where a view does not show it.
-    margin_up, margin_down : ndarray, shape (S,)
+    projection : Projection
+        Of patch features.
+    appearance : ndarray of float32, shape (S + 2, P, K)
+        Mean projected features of P points around each place; NaN where no training scan shows it.
+    margin_up, margin_down : ndarray, shape (S + 2,)
         Mean margins.
-    variance : ndarray, shape (S,)
-        Their variance, shrunken towards that of all structures.
+    variance : ndarray, shape (S + 2,)
+        Their variance, shrunken towards that of all places.
     temperature : float
         Log-odds are divided by this: structures are not independent, and few patients say little (`_temperature`).
     field_mean_mm, field_sd_mm : ndarray, shape (S,)
@@ -49,7 +56,8 @@ class ShiftModel:
         Training scans that this rests on.
     """
 
-    probes: Features
+    projection: Projection
+    appearance: Features
     margin_up: FloatArray
     margin_down: FloatArray
     variance: FloatArray
@@ -60,35 +68,43 @@ class ShiftModel:
     field_count: NDArray[np.int64]
 
     @classmethod
-    def fit(cls, records: Sequence[TrainingRecord], names: Sequence[str], projection: Projection) -> ShiftModel:
+    def fit(
+        cls, records: Sequence[TrainingRecord], names: Sequence[str], settings: DiscSettings, seed: int
+    ) -> ShiftModel:
         """Gather the probes and judge every training patient by the others."""
-        index = [[list(names).index(name) for name in record.structures] for record in records]
+        parts = [record.fine_features for record in records]
+        projection = Projection.fit_parts(parts, settings.fine_patch.components, np.random.default_rng([seed, 6]))
+        places = [_places(record, names) for record in records]
         extended = [
             projection(r.probes.reshape(-1, r.probes.shape[-1])).reshape(*r.probes.shape[:3], -1) for r in records
         ]
-        known = []
-        for own, probes in zip(index, extended, strict=True):
-            placed = np.full((len(probes), len(names), *probes.shape[2:]), np.nan, np.float32)
-            placed[:, own] = probes[:, 1:-1]
-            known.append(placed)
-        up, down = (np.full((len(records), len(names)), np.nan) for _ in range(2))
-        for r, (own, probes) in enumerate(zip(index, extended, strict=True)):
-            others = [k for k, other in zip(known, records, strict=True) if other.patient != records[r].patient]
-            if others:
-                views = np.concatenate(others)
-                above, here, below = (_misfit(views, own, probes[0, i : i + len(own)]) for i in range(3))
-                up[r, own], down[r, own] = above - here, below - here
+        known = np.full((len(records), len(names) + 2, *extended[0].shape[2:]), np.nan, np.float32)
+        for r, (own, probes) in enumerate(zip(places, extended, strict=True)):
+            known[r, own] = probes[:, 1:-1].mean(axis=0)
+        patients = np.array([record.patient for record in records])
+        up, down = (np.full((len(records), len(names) + 2), np.nan) for _ in range(2))
+        for r, (own, probes) in enumerate(zip(places, extended, strict=True)):
+            others = _mean_appearance(known[patients != patients[r]])
+            above, here, below = (_misfit(others[own], probes[0, i : i + len(own)]) for i in range(3))
+            up[r, own], down[r, own] = above - here, below - here
         margin_up, margin_down, variance = _margin_statistics(up, down)
-        model = cls(np.concatenate(known), margin_up, margin_down, variance, 1.0, *_field_statistics(records, names))
-        odds = [float(np.nansum(model._log_odds(x, range(len(names))))) for x in down]
-        odds += [-float(np.nansum(model._log_odds(-x, range(len(names))))) for x in up]
-        patients = len({record.patient for record in records})
-        return cls(**{**model.__dict__, "temperature": _temperature(np.array(odds), patients)})
+        model = cls(
+            projection,
+            _mean_appearance(known),
+            margin_up,
+            margin_down,
+            variance,
+            1.0,
+            *_field_statistics(records, names),
+        )
+        odds = [float(np.nansum(model._log_odds(x, range(len(names) + 2)))) for x in down]
+        odds += [-float(np.nansum(model._log_odds(-x, range(len(names) + 2)))) for x in up]
+        return cls(**{**model.__dict__, "temperature": _temperature(np.array(odds), len(set(patients)))})
 
-    def misfit(self, probes: Mapping[int, Features], projection: Projection) -> dict[int, float]:
-        """Misfit of each structure of a chain from the probes (P, F) of its own view."""
+    def misfit(self, probes: Mapping[int, Features]) -> dict[int, float]:
+        """Misfit of each place of a chain from the probes (P, F) of its own view."""
         numbers = sorted(probes)
-        values = _misfit(self.probes, numbers, [projection(probes[s]) for s in numbers])
+        values = _misfit(self.appearance[numbers], np.stack([self.projection(probes[place]) for place in numbers]))
         return dict(zip(numbers, values.tolist(), strict=True))
 
     def log_odds(self, upper: Mapping[int, float], lower: Mapping[int, float]) -> float:
@@ -114,21 +130,31 @@ class ShiftModel:
         return float(-(freedom + 1) / 2 * np.log1p(squared / freedom))
 
     def _log_odds(self, growth: FloatArray, numbers: Sequence[int]) -> FloatArray:
-        """Gaussian log-odds per structure: growth ~ margin_down if the upper chain is right, else ~ -margin_up."""
+        """Gaussian log-odds per place: growth ~ margin_down if the upper chain is right, else ~ -margin_up."""
         own = list(numbers)
         up, down = self.margin_up[own], self.margin_down[own]
         return np.asarray((up + down) / self.variance[own] * (growth - (down - up) / 2))
 
 
-def _misfit(known: Features, numbers: Sequence[int], probes: Sequence[Features] | Features) -> FloatArray:
-    """Logarithm of the mean squared distance to the three most similar views, per structure; NaN if none shows it."""
-    values = np.full(len(numbers), np.nan)
-    for i, (number, own) in enumerate(zip(numbers, probes, strict=True)):
-        squared = ((known[:, number] - own) ** 2).sum(axis=-1).mean(axis=-1)
-        squared = np.sort(squared[np.isfinite(squared)])
-        if len(squared):
-            values[i] = np.log(float(squared[:3].mean()) + 1e-6)
-    return values
+def _places(record: TrainingRecord, names: Sequence[str]) -> list[int]:
+    """Places that the probes of a record show, without the outermost, which only serve to measure margins."""
+    own = [list(names).index(name) + 1 for name in record.structures]
+    return [own[0] - 1, *own, own[-1] + 1]
+
+
+def _mean_appearance(known: Features) -> Features:
+    """Mean over the scans that show a place, (R, S + 2, P, K) -> (S + 2, P, K); NaN where none does."""
+    shown = np.isfinite(known)
+    count = shown.sum(axis=0)
+    total = np.where(shown, known, 0.0).sum(axis=0)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
+
+
+def _misfit(expected: Features, probes: Features) -> FloatArray:
+    """One minus the correlation of features (M, P, K) with those that are expected, shape (M,)."""
+    product = (expected * probes).sum(axis=(1, 2))
+    lengths = np.sqrt((expected**2).sum(axis=(1, 2)) * (probes**2).sum(axis=(1, 2)))
+    return np.asarray(1 - product / np.maximum(lengths, 1e-12), dtype=np.float64)
 
 
 def _temperature(odds: FloatArray, patients: int) -> float:
@@ -144,7 +170,7 @@ def _temperature(odds: FloatArray, patients: int) -> float:
 
 
 def _margin_statistics(up: FloatArray, down: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Mean margins and shrunken variance per structure from (records, S); without any, margins of 0."""
+    """Mean margins and shrunken variance per place from (records, S + 2); without any, margins of 0."""
     count = np.isfinite(up).sum(axis=0)
     some = np.maximum(count, 1)
     mean_up, mean_down = np.nansum(up, axis=0) / some, np.nansum(down, axis=0) / some

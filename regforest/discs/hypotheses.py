@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 from regforest.discs.chain import StepModel, best_chain, with_neighbours
 from regforest.discs.evidence import ShiftModel
+from regforest.discs.forests import FineForest
+from regforest.discs.own_views import NOMINAL_STEP_MM, extended_chain, fine_view, read_probes
 from regforest.discs.search import FineModel
 from regforest.discs.settings import DiscSettings
-from regforest.discs.training import NOMINAL_STEP_MM, TrainingRecord, fine_view, read_probes
+from regforest.discs.training import TrainingRecord
 from regforest.discs.views import Scene, chain_frames
 from regforest.discs.voting import VoteMap
 
@@ -54,7 +56,7 @@ class ChainJudge:
         Statistics of the steps.
     unit_steps_mm : ndarray, shape (S - 1,)
         Mean length of each step at scale 1.
-    fine : FineModel
+    fine : FineModel or FineForest
         Finds a centre in its structure's own view.
     shift : ShiftModel
         Tells whether the names are right.
@@ -71,7 +73,7 @@ class ChainJudge:
     scene: Scene
     steps: StepModel
     unit_steps_mm: FloatArray
-    fine: FineModel
+    fine: FineModel | FineForest
     shift: ShiftModel
     settings: DiscSettings
     seed: int
@@ -98,9 +100,7 @@ class ChainJudge:
         tried: dict[int, _Hypothesis] = {}
         best, starts = 0, {0: chain}
         while starts and abs(best) <= _MAX_SHIFT:
-            for shift, start in starts.items():
-                moved, agreement = self.refined(start)
-                tried[shift] = _Hypothesis(moved, agreement, self.misfit(moved), self.chain_log_score(moved))
+            tried |= {shift: self._hypothesis(start, tried.get(best)) for shift, start in starts.items()}
             evidence = self._evidence(tried)
             best = max(evidence, key=lambda shift: evidence[shift])
             starts = {
@@ -126,6 +126,13 @@ class ChainJudge:
         agreement = {s: float(votes[s].density((point @ axes)[None])[0]) for s, point in chain.items()}
         return chain, {s: density / self.settings.fine_patches for s, density in agreement.items()}
 
+    def _hypothesis(self, start: Chain, origin: _Hypothesis | None) -> _Hypothesis:
+        """Refine a chain; one that falls back on the chain it was shifted from is judged as it started."""
+        moved, agreement = self.refined(start)
+        if origin is not None and _distance_mm(moved, origin.chain) < _distance_mm(moved, start):
+            moved = start
+        return _Hypothesis(moved, agreement, self.misfit(moved), self.chain_log_score(moved))
+
     def _evidence(self, tried: Mapping[int, _Hypothesis]) -> dict[int, float]:
         """Log-evidence of neighbouring hypotheses, relative to the appearance of the uppermost one."""
         appearance, evidence = 0.0, {}
@@ -136,13 +143,16 @@ class ChainJudge:
         return evidence
 
     def misfit(self, chain: Chain) -> dict[int, float]:
-        """How little each structure, in its own view, looks like the training scans."""
-        frames, scale, settings = self.frames(chain), self.scale(chain), self.settings
+        """How little each place of the chain and the next beyond its ends, in its own view, looks as in training."""
+        numbers, scale, settings = sorted(chain), self.scale(chain), self.settings
+        points = extended_chain(np.array([chain[s] for s in numbers]), 1)
+        places = dict(zip([numbers[0], *(s + 1 for s in numbers), numbers[-1] + 2], points, strict=True))
+        frames = self.frames(places)
 
-        def read(s: int) -> NDArray[np.float32]:
-            return read_probes(fine_view(self.scene, chain[s], frames[s], scale, settings), settings)
+        def read(place: int) -> NDArray[np.float32]:
+            return read_probes(fine_view(self.scene, places[place], frames[place], scale, settings), settings)
 
-        return self.shift.misfit(in_threads(read, chain, self.n_jobs), self.fine.projection)
+        return self.shift.misfit(in_threads(read, places, self.n_jobs))
 
     def chain_log_score(self, chain: Chain) -> float:
         """Log-score of the steps and of the place of the chain in the field of view."""
@@ -151,7 +161,7 @@ class ChainJudge:
         total = self.shift.field_log_score(heights, self.scene.field_extent_mm)
         for s in chain:
             if s + 1 in chain:
-                step = self.steps.log_score(s, along[s][None], along[s + 1][None], self.settings.judged_floor_mm)
+                step = self.steps.log_score(s, along[s][None], along[s + 1][None], self.settings.fine_floor_mm)
                 total += float(step[0, 0])
         return total
 
@@ -206,10 +216,15 @@ class ChainJudge:
             np.log(votes[s].density(own) / settings.fine_patches + _NO_AGREEMENT)
             for s, own in zip(numbers, candidates, strict=True)
         ]
-        chosen, _ = best_chain(candidates, scores, steps, floor_mm=settings.step_floor_mm, absent_log_score=_PRESENT)
+        chosen, _ = best_chain(candidates, scores, steps, floor_mm=settings.fine_floor_mm, absent_log_score=_PRESENT)
         places = {s: candidates[i][c] for i, (s, c) in enumerate(zip(numbers, chosen, strict=True)) if c is not None}
         astray = [s for i, s in enumerate(numbers) if s in places and chosen[i] != 0]
         return {s: self.scene.axes @ place for s, place in places.items()}, astray
+
+
+def _distance_mm(chain: Chain, other: Chain) -> float:
+    """Median distance of the structures that both hold."""
+    return float(np.median([np.linalg.norm(chain[s] - other[s]) for s in chain if s in other]))
 
 
 def in_threads(function: Callable[[int], T], numbers: Iterable[int], n_jobs: int) -> dict[int, T]:

@@ -1,9 +1,11 @@
-"""Localization and segmentation of the structures of the spine in MR (Chen et al., MLMI 2014).
+"""Localization and segmentation of the structures of the spine in MR (Chen et al., MLMI 2014; Chu et al., 2015).
 
 1. coarse: joint displacement estimate over the whole volume, votes, best chain through the modes;
 2. the chain as found and shifted by one level is refined and judged by its evidence;
 3. fine: joint displacement estimate in each structure's own view;
 4. segmentation: joint probability estimate in the own view; the mask's centroid re-localizes the structure.
+
+The method ``"forest"`` asks regression and classification forests where the others estimate from neighbours.
 """
 
 from __future__ import annotations
@@ -20,16 +22,21 @@ from regforest._limits import checked_seed
 from regforest._memory import MemoryNeed, Stage
 from regforest.discs.chain import StepModel, best_chain, with_neighbours
 from regforest.discs.evidence import ShiftModel
+from regforest.discs.forests import CoarseForest, FineForest, ForestLabels
 from regforest.discs.hypotheses import Chain, ChainJudge, in_threads, unit_steps
 from regforest.discs.masks import label_image, mask_centre
 from regforest.discs.model_checks import check_label_names, check_names, check_parts
+from regforest.discs.neighbour_labels import NeighbourLabels
+from regforest.discs.own_views import label_view
 from regforest.discs.packing import pack, unpack
+from regforest.discs.patches import Projection
 from regforest.discs.search import CoarseModel, FineModel
 from regforest.discs.segmentation import LabelModel
 from regforest.discs.settings import DiscSettings
-from regforest.discs.training import TrainingRecord, label_view, prepare_record
+from regforest.discs.training import TrainingRecord, prepare_record
 from regforest.discs.views import Scene
 from regforest.errors import DataError, LevelError, ModelError
+from regforest.forest import Forest
 from regforest.io.models import read_model, write_model
 from regforest.spatial import AnnotatedScan, Grid, Landmarks, Localization, Volume, sort_levels
 
@@ -95,9 +102,12 @@ class DiscLocalizer:
         self.label_names = _label_names(records, self.names_)
         self.steps_ = StepModel.fit(self.names_, [record.chain_mm for record in records])
         self.unit_steps_ = unit_steps(records, self.names_)
-        self.coarse_ = CoarseModel.fit(records, self.names_, self.settings, self.seed)
-        self.fine_ = FineModel.fit(records, self.names_, self.settings, self.seed)
-        self.shift_ = ShiftModel.fit(records, self.names_, self.fine_.projection)
+        forest = self.settings.method == "forest"
+        coarse: type[CoarseModel | CoarseForest] = CoarseForest if forest else CoarseModel
+        fine: type[FineModel | FineForest] = FineForest if forest else FineModel
+        self.coarse_ = coarse.fit(records, self.names_, self.settings, self.seed)
+        self.fine_ = fine.fit(records, self.names_, self.settings, self.seed)
+        self.shift_ = ShiftModel.fit(records, self.names_, self.settings, self.seed)
         with_masks = [record for record in records if record.masks.size]
         self.label_: LabelModel | None = None
         if with_masks:
@@ -312,7 +322,8 @@ class DiscLocalizer:
             if record.channels != records[0].channels:
                 raise DataError(
                     f"{record.name} has the channels {list(record.channels)}, "
-                    f"{records[0].name} has {list(records[0].channels)}; they must be the same"
+                    f"{records[0].name} has {list(records[0].channels)}; "
+                    "train on channels that all scans have"
                 )
         return records
 
@@ -353,8 +364,8 @@ class DiscLocalizer:
         check_label_names(self.label_names, self.names_)
         self.unit_steps_ = arrays["unit_steps"]
         parts: dict[str, Any] = {
-            name: None if name == "label" and stored[name] is None else unpack(name, kind, stored[name], arrays)
-            for name, kind in _PARTS.items()
+            name: None if name == "label" and stored[name] is None else unpack(name, stored[name], arrays, _KINDS)
+            for name in _PARTS
         }
         if parts["steps"].names != self.names_:
             raise ModelError(f"steps: expected those of {', '.join(self.names_)}, found {parts['steps'].names!r}")
@@ -363,8 +374,13 @@ class DiscLocalizer:
             setattr(self, f"{name}_", part)
 
 
-_PARTS: dict[str, type[Any]] = {
-    "steps": StepModel, "coarse": CoarseModel, "fine": FineModel, "shift": ShiftModel, "label": LabelModel,
+_PARTS = ("steps", "coarse", "fine", "shift", "label")
+_KINDS: dict[str, type[Any]] = {
+    kind.__name__: kind
+    for kind in (
+        StepModel, CoarseModel, CoarseForest, FineModel, FineForest, ShiftModel, LabelModel, NeighbourLabels,
+        ForestLabels, Projection, Forest,
+    )
 }  # fmt: skip
 
 

@@ -8,11 +8,17 @@ from typing import Any
 
 import numpy as np
 
+from regforest.discs.chain import StepModel
+from regforest.discs.evidence import ShiftModel
+from regforest.discs.forests import CoarseForest, FineForest, ForestLabels
+from regforest.discs.neighbour_labels import NeighbourLabels, cell_counts
+from regforest.discs.own_views import PROBES_MM
 from regforest.discs.patches import Projection
-from regforest.discs.segmentation import LabelModel, cell_counts
+from regforest.discs.search import CoarseModel, FineModel
+from regforest.discs.segmentation import LabelModel
 from regforest.discs.settings import DiscSettings
-from regforest.discs.training import PROBES_MM
 from regforest.errors import ModelError
+from regforest.forest import Forest
 from regforest.io.expected_arrays import Expected, check_arrays
 from regforest.spatial import sort_levels
 
@@ -33,23 +39,25 @@ _PARTS: dict[str, dict[str, Expected]] = {
     },
     "fine": {"rows": Expected("f4", ("T", "K + 1")), "offsets_mm": Expected("f4", ("T", 3), -_MM, _MM)},
     "shift": {
-        "probes": Expected("f4", ("R", "structures", len(PROBES_MM), "K of fine"), or_nan=True),
-        "margin_up": Expected("f8", ("structures",), 0),
-        "margin_down": Expected("f8", ("structures",), 0),
-        "variance": Expected("f8", ("structures",), 1e-9),
+        "appearance": Expected("f4", ("places", len(PROBES_MM), "K"), or_nan=True),
+        "margin_up": Expected("f8", ("places",), 0),
+        "margin_down": Expected("f8", ("places",), 0),
+        "variance": Expected("f8", ("places",), 1e-9),
         "field_mean_mm": Expected("f8", ("structures",), -_MM, _MM),
         "field_sd_mm": Expected("f8", ("structures",), 1e-3, _MM),
         "field_extent_mm": Expected("f8", (2,), 0, _MM),
         "field_count": Expected("i8", (1,), 1, 10**9),
     },
     "label": {
+        "prior": Expected("f4", ("structures", "z", "y", "x"), 0, 1),
+        "combination": Expected("f8", (3,), -1e4, 1e4),
+    },
+    "voxels": {
         "rows": Expected("f4", ("T", "K + 4")),
         "inside": Expected("f4", ("T",), 0, 1),
         "group": Expected("i8", ("T",), 0, 10**9),
         "cell_start": Expected("i8", ("cells + 1",), 0, 10**12),
         "cells_zyx": Expected("i8", (3,), 1, 1000),
-        "prior": Expected("f4", ("structures", "z", "y", "x"), 0, 1),
-        "combination": Expected("f8", (3,), -1e4, 1e4),
     },
 }
 
@@ -88,22 +96,45 @@ def check_parts(parts: Mapping[str, Any], unit_steps_mm: Any, channels: int, set
         If something does not fit.
     """
     structures = len(parts["steps"].names)
-    sizes = {"structures": structures, "steps": structures - 1}
+    sizes = {"structures": structures, "places": structures + 2, "steps": structures - 1}
+    _check_kinds(parts, settings.method == "forest")
     if structures > 1:
         check_arrays({"unit_steps": unit_steps_mm}, {"unit_steps": Expected("f8", ("steps",), 1, 1000)}, sizes)
         check_arrays(vars(parts["steps"]), _PARTS["steps"], sizes)
         if np.linalg.eigvalsh(parts["steps"].covariance_mm2).min() < -1e-3:
             raise ModelError("steps: expected covariances, found matrices with negative variances")
-    coarse, label = settings.coarse_spacing_mm, settings.label_spacing_mm
-    for name, spacing in (("coarse", coarse), ("fine", coarse), ("label", label)):
-        if parts[name] is not None:
-            columns = getattr(settings, f"{name}_patch").columns(spacing, channels)
-            _check_patches(name, parts[name], sizes | {"F": columns})
-    kept = parts["fine"].projection.components.shape[1]
-    check_arrays(vars(parts["shift"]), _PARTS["shift"], sizes | {"K of fine": kept})
+    coarse = settings.coarse_patch.columns(settings.coarse_spacing_mm, channels)
+    fine = settings.fine_patch.columns(settings.coarse_spacing_mm, channels)
+    if settings.method == "forest":
+        _check_forest("coarse", parts["coarse"].forest, coarse, 4 * structures)
+        _check_forest("fine", parts["fine"].forest, fine + 1, 4)
+    else:
+        _check_patches("coarse", parts["coarse"], sizes | {"F": coarse})
+        _check_patches("fine", parts["fine"], sizes | {"F": fine})
+    _check_patches("shift", parts["shift"], sizes | {"F": fine})
     _check_number("temperature", parts["shift"].temperature, 1e-9, 1e9)
     if parts["label"] is not None:
-        _check_label(parts["label"], settings)
+        _check_label(
+            parts["label"], settings, sizes, settings.label_patch.columns(settings.label_spacing_mm, channels)
+        )
+
+
+def _check_kinds(parts: Mapping[str, Any], by_forests: bool) -> None:
+    """Check that every part is of the kind that the method has in its place."""
+    searching = (CoarseForest, FineForest) if by_forests else (CoarseModel, FineModel)
+    kinds = dict(zip(("steps", "coarse", "fine", "shift"), (StepModel, *searching, ShiftModel), strict=True))
+    wrong = [name for name, kind in kinds.items() if not isinstance(parts[name], kind)]
+    label = parts["label"]
+    voxels = ForestLabels if by_forests else NeighbourLabels
+    if label is not None and not (isinstance(label, LabelModel) and isinstance(label.voxels, voxels)):
+        wrong.append("label")
+    if wrong:
+        raise ModelError(f"{', '.join(wrong)}: expected parts of another kind for this method")
+
+
+def _check_forest(name: str, forest: Any, features: int, outputs: int) -> None:
+    if not isinstance(forest, Forest) or (forest.n_features, forest.n_outputs) != (features, outputs):
+        raise ModelError(f"{name}: expected a forest of {features} features and {outputs} outputs")
 
 
 def _check_patches(name: str, part: Any, sizes: dict[str, int]) -> None:
@@ -112,19 +143,28 @@ def _check_patches(name: str, part: Any, sizes: dict[str, int]) -> None:
         raise ModelError(f"{name}: expected a projection, found none")
     check_arrays(vars(part.projection), _PROJECTION, sizes)
     kept = part.projection.components.shape[1]
-    lengths = {"K": kept, "K + 1": kept + 1, "K + 4": kept + 4}
-    if isinstance(part, LabelModel) and isinstance(part.cells_zyx, np.ndarray):
-        lengths["cells + 1"] = int(np.prod(part.cells_zyx)) + 1
-    check_arrays(vars(part), _PARTS[name], sizes | lengths)
+    check_arrays(vars(part), _PARTS[name], sizes | {"K": kept, "K + 1": kept + 1, "K + 4": kept + 4})
 
 
-def _check_label(label: LabelModel, settings: DiscSettings) -> None:
-    """Check that the cells are those of the masks, and that their rows follow each other."""
+def _check_label(label: LabelModel, settings: DiscSettings, sizes: dict[str, int], columns: int) -> None:
+    """Check masks and threshold, and what judges the voxels."""
     _check_number("threshold", label.threshold, 1e-6, 1)
-    if max(label.prior.shape[1:]) > _MAX_MASK_VOXELS or (label.cells_zyx != cell_counts(label.prior, settings)).any():
-        raise ModelError(f"label: cells {label.cells_zyx.tolist()} do not fit masks of shape {label.prior.shape[1:]}")
-    start = label.cell_start
-    if start[0] != 0 or start[-1] != len(label.rows) or any(b < a for a, b in pairwise(start.tolist())):
+    check_arrays(vars(label), _PARTS["label"], sizes)
+    if max(label.prior.shape[1:]) > _MAX_MASK_VOXELS:
+        raise ModelError(f"label: masks of shape {label.prior.shape[1:]} are too large")
+    if isinstance(label.voxels, ForestLabels):
+        _check_forest("label", label.voxels.forest, columns + 4, 2)
+    else:
+        _check_neighbours(label.voxels, cell_counts(label.prior.shape[1:], settings), sizes | {"F": columns})
+
+
+def _check_neighbours(voxels: NeighbourLabels, cells_zyx: Any, sizes: dict[str, int]) -> None:
+    """Check that the cells are those of the masks, and that their rows follow each other."""
+    _check_patches("voxels", voxels, sizes | {"cells + 1": int(np.prod(cells_zyx)) + 1})
+    if (voxels.cells_zyx != cells_zyx).any():
+        raise ModelError(f"label: cells {voxels.cells_zyx.tolist()} do not fit the masks, which need {cells_zyx}")
+    start = voxels.cell_start
+    if start[0] != 0 or start[-1] != len(voxels.rows) or any(b < a for a, b in pairwise(start.tolist())):
         raise ModelError("label: the rows of the cells do not follow each other")
 
 

@@ -1,26 +1,24 @@
-"""Learned parts (frozen dataclasses of arrays, numbers and names) taken apart for a model file, and put together."""
+"""Learned parts (frozen dataclasses of arrays, numbers, names and parts) taken apart for a model file and rebuilt."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from regforest.discs.patches import Projection
-
 __all__ = ["pack", "unpack"]
 
 
 def pack(prefix: str, part: Any, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
-    """Put the arrays of a part into `arrays` as ``prefix.field`` and return its other fields as plain JSON."""
-    plain: dict[str, Any] = {}
+    """Put the arrays of a part into `arrays` as ``prefix.field``; return its kind and other fields as plain JSON."""
+    plain: dict[str, Any] = {"kind": type(part).__name__}
     for item in fields(part):
         value = getattr(part, item.name)
-        if isinstance(value, Projection):
-            pack(f"{prefix}.{item.name}", value, arrays)
+        if is_dataclass(value):
+            plain[item.name] = pack(f"{prefix}.{item.name}", value, arrays)
         elif isinstance(value, np.ndarray):
             arrays[f"{prefix}.{item.name}"] = value
         else:
@@ -28,14 +26,17 @@ def pack(prefix: str, part: Any, arrays: dict[str, NDArray[Any]]) -> dict[str, A
     return plain
 
 
-def unpack(prefix: str, kind: type[Any], plain: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Any:
-    """Rebuild what `pack` took apart; a missing array or field raises `KeyError`."""
+def unpack(
+    prefix: str, plain: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], kinds: Mapping[str, type[Any]]
+) -> Any:
+    """Rebuild what `pack` took apart; a missing array, field or kind raises `KeyError`."""
     made: dict[str, Any] = {}
+    kind = kinds[plain["kind"]]
     for item in fields(kind):
-        if item.type == "Projection":
-            made[item.name] = unpack(f"{prefix}.{item.name}", Projection, {}, arrays)
+        value = plain.get(item.name)
+        if isinstance(value, Mapping):
+            made[item.name] = unpack(f"{prefix}.{item.name}", value, arrays, kinds)
         elif item.name in plain:
-            value = plain[item.name]
             made[item.name] = tuple(value) if isinstance(value, list) else value
         else:
             made[item.name] = arrays[f"{prefix}.{item.name}"]

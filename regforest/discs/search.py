@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regforest.discs.displacement import estimate_displacements, nearest_rows, neighbour_weights
+from regforest.discs.own_views import lattice, random_ball
 from regforest.discs.patches import PatchReader, Projection
 from regforest.discs.settings import DiscSettings, JointSettings
-from regforest.discs.training import TrainingRecord, random_ball
+from regforest.discs.training import TrainingRecord, level_of_fine, named_offsets
 from regforest.discs.views import View
 from regforest.discs.voting import VoteMap
 
@@ -51,12 +52,12 @@ class CoarseModel:
         share = min(1.0, settings.coarse_rows / sum(len(part) for part in parts))
         kept = [np.sort(rng.permutation(len(part))[: max(1, int(share * len(part)))]) for part in parts]
         rows = [projection(part[own]) for part, own in zip(parts, kept, strict=True)]
-        offsets = [_named(record, names)[own] for record, own in zip(records, kept, strict=True)]
+        offsets = [named_offsets(record, names)[own] for record, own in zip(records, kept, strict=True)]
         return cls(projection, np.concatenate(rows), np.concatenate(offsets))
 
     def votes(self, view: View, settings: DiscSettings, n_jobs: int = 1) -> list[VoteMap]:
         """Votes of all patches of a coarse view for each structure, in view millimetres."""
-        points = _lattice(view, settings.coarse_grid_mm)
+        points = lattice(view, settings.coarse_grid_mm)
         features = PatchReader(view, settings.coarse_patch).projected(points, self.projection)
         squared, index = nearest_rows(features, self.rows, settings.coarse_joint.neighbours)
         weights = neighbour_weights(squared)
@@ -99,9 +100,7 @@ class FineModel:
     ) -> FineModel:
         """Gather the patches of all records; structures help each other as far as they look alike."""
         parts = [record.fine_features for record in records]
-        level = [
-            np.array([list(names).index(n) for n in record.structures])[record.fine_structure] for record in records
-        ]
+        level = [level_of_fine(record, names) for record in records]
         projection = Projection.fit_parts(parts, settings.fine_patch.components, np.random.default_rng([seed, 6]))
         rows = _with_level(np.concatenate([projection(part) for part in parts]), np.concatenate(level), settings)
         return cls(projection, rows, np.concatenate([record.fine_offsets for record in records]))
@@ -129,20 +128,5 @@ def _coupled(joint: JointSettings, settings: DiscSettings) -> JointSettings:
     return joint
 
 
-def _named(record: TrainingRecord, names: Sequence[str]) -> Features:
-    offsets = np.full((len(record.coarse_offsets), len(names), 3), np.nan, np.float32)
-    offsets[:, [list(names).index(name) for name in record.structures]] = record.coarse_offsets
-    return offsets
-
-
 def _with_level(projected: Features, level: NDArray[np.int64], settings: DiscSettings) -> Features:
     return np.concatenate([projected, (settings.level_distance * level)[:, None]], axis=1, dtype=np.float32)
-
-
-def _lattice(view: View, step_mm: float) -> FloatArray:
-    """Points every `step_mm`, centred in the view, shape (N, 3)."""
-    axes = []
-    for extent in view.extent_mm:
-        count = int(extent // step_mm) + 1
-        axes.append((extent - (count - 1) * step_mm) / 2 + step_mm * np.arange(count))
-    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)

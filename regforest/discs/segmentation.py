@@ -1,9 +1,9 @@
 """Segmentation by the same joint estimate: probability from training voxels that look alike at the same place.
 
 Each structure is seen in its own view (centred, turned along the chain, scaled). The probability of a voxel is the
-weighted mean label of its neighbours in the training data; a logistic model joins it with the prior of position;
-the joint solve makes it smooth on the voxel grid where the image is. The threshold is learned on training patients,
-each judged by the others.
+weighted mean label of its neighbours in the training data, or what a classification forest says; a logistic model
+joins it with the prior of position; the joint solve makes it smooth on the voxel grid where the image is. The
+threshold is learned on training patients, each judged by the others.
 """
 
 from __future__ import annotations
@@ -16,13 +16,15 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from sklearn.linear_model import LogisticRegression
 
-from regforest.discs.displacement import Links, nearest_rows, neighbour_weights, solve_joint
-from regforest.discs.patches import PatchReader, Projection
+from regforest.discs.displacement import Links, solve_joint
+from regforest.discs.forests import ForestLabels
+from regforest.discs.neighbour_labels import NeighbourLabels
+from regforest.discs.patches import PatchReader
 from regforest.discs.settings import DiscSettings
 from regforest.discs.training import TrainingRecord
 from regforest.discs.views import View
 
-__all__ = ["LabelModel", "cell_counts"]
+__all__ = ["LabelModel"]
 
 FloatArray = NDArray[np.float64]
 Features = NDArray[np.float32]
@@ -38,18 +40,8 @@ class LabelModel:
 
     Attributes
     ----------
-    projection : Projection
-        Of patch features.
-    rows : ndarray of float32, shape (T, F + 4)
-        Training voxels: projected features, weighted place and level; sorted by cell of place.
-    inside : ndarray of float32, shape (T,)
-        1 inside the structure's mask.
-    group : ndarray of int, shape (T,)
-        Patient of each row, so that a training patient can be judged by the others.
-    cell_start : ndarray of int, shape (cells + 1,)
-        First row of each cell.
-    cells_zyx : ndarray of int, shape (3,)
-        Number of cells.
+    voxels : NeighbourLabels or ForestLabels
+        Says how likely a voxel with its surroundings lies inside.
     prior : ndarray of float32, shape (S, z, y, x)
         Mean mask of each structure in its own view.
     combination : ndarray, shape (3,)
@@ -58,12 +50,7 @@ class LabelModel:
         Probability from which a voxel belongs to the structure.
     """
 
-    projection: Projection
-    rows: Features
-    inside: Features
-    group: NDArray[np.int64]
-    cell_start: NDArray[np.int64]
-    cells_zyx: NDArray[np.int64]
+    voxels: NeighbourLabels | ForestLabels
     prior: Features
     combination: FloatArray
     threshold: float
@@ -73,36 +60,16 @@ class LabelModel:
         cls, records: Sequence[TrainingRecord], names: Sequence[str], settings: DiscSettings, seed: int
     ) -> LabelModel:
         """Learn from records that hold masks; patients judge each other for the combination and the threshold."""
-        rng = np.random.default_rng([seed, 2])
-        patients = sorted({record.patient for record in records})
-        group = np.concatenate([np.full(len(r.label_inside), patients.index(r.patient)) for r in records])
-        level = np.concatenate([_levels(r, names)[r.label_structure] for r in records])
-        parts = [r.label_features for r in records]
-        positions = np.concatenate([r.label_positions for r in records])
-        inside = np.concatenate([r.label_inside for r in records])
-        projection = Projection.fit_parts(parts, settings.label_patch.components, rng)
+        levels = [_levels(record, names)[record.label_structure] for record in records]
+        kind: type[NeighbourLabels | ForestLabels] = ForestLabels if settings.method == "forest" else NeighbourLabels
         masks, members = _aligned_masks(records, names)
-        prior = _mean_masks(masks, members, range(len(records)))
-        rows = _rows(np.concatenate([projection(part) for part in parts]), positions, level, settings)
-        cells = cell_counts(prior, settings)
-        flat = np.ravel_multi_index(tuple(_cells(positions, cells, settings).T), tuple(cells))
-        order = np.argsort(flat, kind="stable")
-        start = np.searchsorted(flat[order], np.arange(int(np.prod(cells)) + 1)).astype(np.int64)
         model = cls(
-            projection, rows[order], inside[order].astype(np.float32), group[order].astype(np.int64),
-            start, cells, prior, np.array([1.0, 0.0, 0.0]), 0.45,
+            kind.fit(records, levels, settings, seed), _mean_masks(masks, members, range(len(records))),
+            np.array([1.0, 0.0, 0.0]), 0.45,
         )  # fmt: skip
-        if len(patients) < 2:
+        if len({record.patient for record in records}) < 2:
             return model
-        return model._with_combination(records, names, patients, masks, members, settings, rng)
-
-    def estimate(
-        self, projected: Features, positions_mm: FloatArray, level: FloatArray, settings: DiscSettings,
-        excluded: int = -1,
-    ) -> FloatArray:  # fmt: skip
-        """Weighted mean label of the nearest training voxels, without those of one patient; 0 where none is near."""
-        rows = _rows(projected, positions_mm.astype(np.float32), level, settings)
-        return self._neighbour_mean(rows, positions_mm, excluded, settings)
+        return model._with_combination(records, levels, masks, members, settings, seed)
 
     def probability(self, view: View, structure: int, settings: DiscSettings) -> Features:
         """Probability of one structure on the block of its prior, in the middle of its own view."""
@@ -117,9 +84,9 @@ class LabelModel:
         parity = index % 2  # a quarter of the voxels, evenly spread; the joint solve fills in the others
         asked = (parity[:, 0] == parity[:, 1]) & (parity[:, 1] == parity[:, 2])
         middle = (np.asarray(view.grid.size_xyz) - 1) / 2 * settings.label_spacing_mm
-        projected = PatchReader(view, settings.label_patch).projected(positions[asked] + middle, self.projection)
+        reader = PatchReader(view, settings.label_patch)
         level = np.full(int(asked.sum()), float(structure))
-        raw = self.estimate(projected, positions[asked], level, settings)
+        raw = self.voxels.estimate(reader, positions[asked] + middle, positions[asked], level, settings)
         data = np.zeros(len(index))
         data[asked] = self._combined(raw, prior[unsure][asked])
         block = _middle_block(view.voxels, prior.shape)
@@ -129,58 +96,28 @@ class LabelModel:
         result[unsure] = solve_joint(data[:, None], confidence, [links], tolerance=1e-3)[:, 0]
         return np.asarray(result)
 
-    def _neighbour_mean(
-        self, rows: Features, positions_mm: FloatArray, excluded: int, settings: DiscSettings
-    ) -> FloatArray:
-        """Search the 27 cells around each voxel; voxels of one cell are searched together."""
-        cells = _cells(positions_mm, self.cells_zyx, settings)
-        flat = np.ravel_multi_index(tuple(cells.T), tuple(self.cells_zyx))
-        order = np.argsort(flat, kind="stable")
-        mean = np.zeros(len(rows))
-        for own in np.split(order, np.nonzero(np.diff(flat[order]))[0] + 1):
-            near = self._rows_around(cells[own[0]])
-            near = near[self.group[near] != excluded]
-            if len(near):
-                squared, index = nearest_rows(rows[own], self.rows[near], settings.label_joint.neighbours)
-                mean[own] = (neighbour_weights(squared) * self.inside[near[index]]).sum(axis=1)
-        return mean
-
-    def _rows_around(self, cell_zyx: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Training rows in the 27 cells around a cell: runs along x are contiguous."""
-        depth, height, width = self.cells_zyx
-        z0, y0, x0 = cell_zyx
-        runs = []
-        for z in range(max(z0 - 1, 0), min(z0 + 2, depth)):
-            for y in range(max(y0 - 1, 0), min(y0 + 2, height)):
-                line = (z * height + y) * width
-                first, last = self.cell_start[line + max(x0 - 1, 0)], self.cell_start[line + min(x0 + 2, width)]
-                runs.append(np.arange(first, last))
-        return np.concatenate(runs)
-
     def _combined(self, raw: FloatArray, prior: NDArray[np.floating]) -> FloatArray:
         terms = np.stack([_logit(raw), _logit(prior), np.ones(len(raw))], axis=1)
         return np.asarray(1 / (1 + np.exp(-terms @ self.combination)))
 
     def _with_combination(
-        self, records: Sequence[TrainingRecord], names: Sequence[str], patients: list[str],
-        masks: Features, members: NDArray[np.bool_], settings: DiscSettings, rng: np.random.Generator,
+        self, records: Sequence[TrainingRecord], levels: Sequence[FloatArray], masks: Features,
+        members: NDArray[np.bool_], settings: DiscSettings, seed: int,
     ) -> LabelModel:  # fmt: skip
-        raw, prior, inside, weight = [], [], [], []
+        """Learn the weights of estimate and prior, and the threshold, where each patient is judged by the others."""
+        rng, share = np.random.default_rng([seed, 5]), _CHECKED_SAMPLES // len(records)
+        counts = [len(record.label_inside) for record in records]
+        chosen = [rng.choice(count, size=min(share, count), replace=False) for count in counts]
+        raw = self.voxels.held_out(records, levels, chosen, settings, seed)
+        prior, inside, weight = [], [], []
         interior = 0.0
-        for record in records:
+        for record, level, own, count in zip(records, levels, chosen, counts, strict=True):
             others = [i for i, other in enumerate(records) if other.patient != record.patient]
-            position_prior = _mean_masks(masks, members, others)
-            count = len(record.label_inside)
-            chosen = rng.choice(count, size=min(_CHECKED_SAMPLES // len(records), count), replace=False)
-            level = _levels(record, names)[record.label_structure[chosen]]
-            positions = record.label_positions[chosen].astype(np.float64)
-            excluded = patients.index(record.patient)
-            projected = self.projection(record.label_features[chosen])
-            raw.append(self.estimate(projected, positions, level, settings, excluded))
-            index = _nearest_voxel(positions, position_prior.shape[1:], settings)
-            prior.append(position_prior[(level.astype(int), *index.T)])
-            inside.append(record.label_inside[chosen])
-            weight.append(record.label_weight[chosen] * count / len(chosen))
+            expected = _mean_masks(masks, members, others)
+            index = _nearest_voxel(record.label_positions[own], expected.shape[1:], settings)
+            prior.append(expected[(level[own].astype(int), *index.T)])
+            inside.append(record.label_inside[own])
+            weight.append(record.label_weight[own] * count / len(own))
             # voxels deep inside are right anyway and count in the overlap (each mask is seen twice: mirrored)
             interior += 2.0 * float((record.masks >= 0.5).sum()) - float(weight[-1][inside[-1]].sum())
         truth = np.concatenate(inside)
@@ -215,25 +152,9 @@ def _levels(record: TrainingRecord, names: Sequence[str]) -> FloatArray:
     return np.array([float(list(names).index(name)) for name in record.structures])
 
 
-def _rows(projected: Features, positions: Features, level: FloatArray, settings: DiscSettings) -> Features:
-    place = positions * settings.label_position_weight
-    return np.concatenate([projected, place, (settings.level_distance * level)[:, None]], axis=1, dtype=np.float32)
-
-
-def cell_counts(prior: Features, settings: DiscSettings) -> NDArray[np.int64]:
-    """Cells along z, y, x that hold masks of the shape of a prior and the training voxels around them."""
-    extent = np.asarray(prior.shape[1:]) * settings.label_spacing_mm + 2 * settings.label_margin_mm
-    return np.ceil(extent / settings.label_search_mm).astype(np.int64)
-
-
-def _cells(
-    positions_mm: NDArray[np.floating], cells_zyx: NDArray[np.int64], settings: DiscSettings
+def _nearest_voxel(
+    positions_mm: NDArray[np.floating], shape: tuple[int, ...], settings: DiscSettings
 ) -> NDArray[np.int64]:
-    cell = np.floor(positions_mm[:, ::-1] / settings.label_search_mm + cells_zyx / 2).astype(np.int64)
-    return np.clip(cell, 0, cells_zyx - 1)
-
-
-def _nearest_voxel(positions_mm: FloatArray, shape: tuple[int, ...], settings: DiscSettings) -> NDArray[np.int64]:
     half = (np.asarray(shape) - 1) / 2
     index = np.rint(positions_mm[:, ::-1] / settings.label_spacing_mm + half).astype(np.int64)
     return np.clip(index, 0, np.asarray(shape) - 1)

@@ -8,9 +8,10 @@ from typing import Any
 
 from regforest._limits import check_limits
 
-__all__ = ["DiscSettings", "JointSettings", "PatchSettings"]
+__all__ = ["DiscSettings", "ForestSettings", "JointSettings", "PatchSettings"]
 
-METHODS = ("data-driven", "knn")
+METHODS = ("data-driven", "forest", "knn")
+
 _MAX_VIEW_VOXELS = 300  # along each edge of a structure's own view
 
 _PATCH_LIMITS = {"sizes_mm": (0.5, 400), "divisions": (1, 16), "components": (1, 4096)}
@@ -18,11 +19,15 @@ _JOINT_LIMITS = {
     "neighbours": (1, 10_000), "data_weight": (1e-6, 1e6), "affinity_weight": (0, 1e6), "geometry_weight": (0, 1e6),
     "link_mm": (0.01, 1000), "mode_mm": (0.01, 1000),
 }  # fmt: skip
+_FOREST_LIMITS = {
+    "trees": (1, 10_000), "min_leaf": (1, 10**6), "feature_share": (1e-6, 1), "rows": (1, 10**8),
+    "trust_mm": (0.01, 1000),
+}  # fmt: skip
 _LIMITS = {
     "coarse_spacing_mm": (0.5, 20), "label_spacing_mm": (0.2, 20), "normalise_mm": (0.5, 500),
     "coarse_grid_mm": (1, 200), "coarse_patches": (1, 10**7), "coarse_rows": (1, 10**8), "coarse_reach_mm": (1, 1000),
-    "coarse_vote_mm": (0.1, 100), "fine_vote_mm": (0.1, 100), "turns_deg": (-180, 180), "scales": (0.2, 5),
-    "modes": (1, 1000), "step_floor_mm": (0.1, 100), "judged_floor_mm": (0.1, 100), "absent_log_score": (-1e6, 1e6),
+    "coarse_vote_mm": (0.1, 100), "fine_vote_mm": (0.1, 100), "turns_deg": (-180, 180), "fine_turns_deg": (-180, 180), "scales": (0.2, 5),
+    "modes": (1, 1000), "step_floor_mm": (0.1, 100), "fine_floor_mm": (0.1, 100), "absent_log_score": (-1e6, 1e6),
     "fine_radius_mm": (1, 200), "fine_patches": (1, 10**6), "level_distance": (0, 1000),
     "label_margin_mm": (0.5, 100), "label_patches": (1, 10**7), "label_position_weight": (0, 1000),
     "label_search_mm": (0.5, 200), "passes": (1, 100),
@@ -92,13 +97,42 @@ class JointSettings:
 
 
 @dataclass(frozen=True)
+class ForestSettings:
+    """The forests of the method ``"forest"``.
+
+    Attributes
+    ----------
+    trees : int
+        Trees of each forest.
+    min_leaf : int
+        Fewest patches of a leaf.
+    feature_share : float
+        Share of the patch features tried at each node.
+    rows : int
+        Training patches of each forest; more are thinned out.
+    trust_mm : float
+        A leaf's vote loses weight where its displacements spread by more than about this.
+    """
+
+    trees: int = 32
+    min_leaf: int = 8
+    feature_share: float = 0.1
+    rows: int = 30_000
+    trust_mm: float = 8.0
+
+    def __post_init__(self) -> None:
+        check_limits(self, _FOREST_LIMITS)
+
+
+@dataclass(frozen=True)
 class DiscSettings:
     """Settings of `DiscLocalizer`; lengths in millimetres.
 
     Attributes
     ----------
-    method : {"data-driven", "knn"}
-        ``"knn"`` drops both coupling terms of the joint estimate: every patch stands alone.
+    method : {"data-driven", "forest", "knn"}
+        ``"knn"`` drops both coupling terms of the joint estimate: every patch stands alone. ``"forest"`` asks forests
+        instead of neighbours (Chu et al. 2015).
     coarse_spacing_mm, label_spacing_mm : float
         Working grids of the search (coarse and fine) and of the segmentation.
     normalise_mm : float
@@ -107,6 +141,8 @@ class DiscSettings:
         Patches of the three steps.
     coarse_joint, fine_joint, label_joint : JointSettings
         Joint estimates of the three steps.
+    forest : ForestSettings
+        Forests of the three steps, for the method ``"forest"``.
     coarse_grid_mm : float
         Distance of the test patches in the whole volume.
     coarse_patches : int
@@ -123,12 +159,14 @@ class DiscSettings:
         Candidates per structure that enter the chain.
     step_floor_mm : float
         Added (squared) to the variance of the step between neighbours: training patients are few.
-    judged_floor_mm : float
-        The same where shifted chains are compared: there the steps only have to exclude absurd chains.
+    fine_floor_mm : float
+        The same where chains are refined and shifted chains compared: steps only have to exclude absurd chains.
     absent_log_score : float
         Log-score of a structure at either end of the chain that is not in the image.
     fine_radius_mm, fine_patches : float, int
         Patches per structure of the fine step, drawn within this radius.
+    fine_turns_deg : tuple of float
+        Training views of the fine step are turned in the sagittal plane by these.
     level_distance : float
         How unlike two patches are for each level between their structures, in standard deviations of a feature.
     label_margin_mm : float
@@ -141,6 +179,11 @@ class DiscSettings:
         Training voxels further than this from the same place are not searched.
     passes : int
         Segmentation passes; after each the structure is re-localized at the centroid of its mask.
+
+    Raises
+    ------
+    ValueError
+        If there is no such method.
     """
 
     method: str = "data-driven"
@@ -153,6 +196,7 @@ class DiscSettings:
     coarse_joint: JointSettings = JointSettings(30, 1.0, 0.02, 0.1, 12.0)
     fine_joint: JointSettings = JointSettings(20, 1.0, 0.02, 0.1, 6.0)
     label_joint: JointSettings = JointSettings(20, 1.0, 0.0, 0.5, 1.0)
+    forest: ForestSettings = ForestSettings()
     coarse_grid_mm: float = 9.0
     coarse_patches: int = 1200
     coarse_rows: int = 50_000
@@ -163,10 +207,11 @@ class DiscSettings:
     scales: tuple[float, ...] = (1.0, 0.9, 1.1)
     modes: int = 8
     step_floor_mm: float = 4.0
-    judged_floor_mm: float = 8.0
+    fine_floor_mm: float = 8.0
     absent_log_score: float = -5.0
     fine_radius_mm: float = 24.0
     fine_patches: int = 500
+    fine_turns_deg: tuple[float, ...] = (0.0, -12.0, 12.0)
     level_distance: float = 0.5
     label_margin_mm: float = 7.0
     label_patches: int = 2500
@@ -195,7 +240,7 @@ class DiscSettings:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> DiscSettings:
         """Rebuild the settings that `to_json` wrote."""
-        kinds: dict[str, Any] = {"patch": PatchSettings, "joint": JointSettings}
+        kinds: dict[str, Any] = {"patch": PatchSettings, "joint": JointSettings, "forest": ForestSettings}
         made: dict[str, Any] = {}
         for name, value in values.items():
             kind = kinds.get(name.rpartition("_")[2])
@@ -209,7 +254,7 @@ class DiscSettings:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, (PatchSettings, JointSettings)):
+    if isinstance(value, (PatchSettings, JointSettings, ForestSettings)):
         return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
     return list(value) if isinstance(value, tuple) else value
 

@@ -3,38 +3,32 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from regforest.discs.own_views import (
+    chain_scale,
+    extended_chain,
+    fine_view,
+    label_view,
+    random_ball,
+    read_probes,
+)
 from regforest.discs.patches import PatchReader
 from regforest.discs.settings import DiscSettings
-from regforest.discs.views import Scene, View, box_grid, chain_frames, interpolated, turned
+from regforest.discs.views import Scene, View, box_grid, chain_frames, interpolated, turned, turned_axes
 from regforest.errors import DataError
 from regforest.spatial import AnnotatedScan, Volume
 
-__all__ = [
-    "NOMINAL_STEP_MM",
-    "PROBES_MM",
-    "TrainingRecord",
-    "fine_view",
-    "label_view",
-    "prepare_record",
-    "random_ball",
-    "read_probes",
-]
+__all__ = ["TrainingRecord", "level_of_fine", "named_offsets", "prepare_record"]
 
 FloatArray = NDArray[np.float64]
 Features = NDArray[np.float32]
 Stored = NDArray[np.float16]
-
-NOMINAL_STEP_MM = 35.0
-"""Length of a mean step of the chain in a structure's own view: views are scaled to it."""
-
-PROBES_MM = np.array(list(itertools.product((-14.0, 0.0, 14.0), (-22.0, 0.0, 22.0), (-36.0, -18.0, 0.0, 18.0, 36.0))))
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +55,8 @@ class TrainingRecord:
         Mean step of the chain / `NOMINAL_STEP_MM`.
     coarse_features, coarse_offsets : ndarray, shape (N, F) and (N, S, 3)
         Patches of the coarse views and their displacements to each structure.
-    probes : ndarray, shape (V, S + 2, P, F)
-        Fine features of V views around each structure and around the next place beyond either end of the chain.
+    probes : ndarray, shape (V, S + 4, P, F)
+        Fine features of V views around each structure and around the next two places beyond either end of the chain.
     fine_features, fine_offsets, fine_structure : ndarray
         Patches of each structure's own view, displacement to its centre, index into `structures`.
     label_features, label_positions, label_inside, label_structure : ndarray
@@ -116,12 +110,12 @@ def prepare_record(scan: AnnotatedScan, settings: DiscSettings, seed: int) -> Tr
     masks = _own_masks(scan, centres, frames, scale, settings)
     fine, label = _Collector(), _Collector()
     for s, (name, centre) in enumerate(centres.items()):
-        for mirrored in (False, True):
-            axes = frames[name] * np.array([-1.0 if mirrored else 1.0, 1.0, 1.0])
+        for mirrored, degrees in itertools.product((False, True), settings.fine_turns_deg):
+            axes = turned_axes(frames[name], degrees, mirrored=mirrored)
             view = fine_view(scene, centre, axes, scale, settings)
             offsets = random_ball(rng, settings.fine_patches, settings.fine_radius_mm * 1.2)
             fine.add(PatchReader(view, settings.fine_patch)(view.extent_mm / 2 + offsets), -offsets, s)
-            if masks.size:
+            if masks.size and degrees == 0.0:
                 mask = masks[s, :, :, ::-1] if mirrored else masks[s]
                 view = label_view(scene, centre, axes, scale, mask.shape, settings)
                 positions, inside, voxels = _border_samples(
@@ -158,48 +152,9 @@ def prepare_record(scan: AnnotatedScan, settings: DiscSettings, seed: int) -> Tr
     )
 
 
-def chain_scale(points: Mapping[str, FloatArray]) -> float:
-    """Mean step of a chain relative to the nominal one; 1 for a single structure."""
-    chain = np.array(list(points.values()))
-    if len(chain) < 2:
-        return 1.0
-    return float(np.linalg.norm(np.diff(chain, axis=0), axis=1).mean()) / NOMINAL_STEP_MM
-
-
-def fine_view(scene: Scene, centre: FloatArray, axes: FloatArray, scale: float, settings: DiscSettings) -> View:
-    """Look at a structure in its own frame as the fine step does: at the coarse spacing, as wide as its patches."""
-    spacing = settings.coarse_spacing_mm
-    half = np.ceil((1.2 * settings.fine_radius_mm + max(settings.fine_patch.sizes_mm) / 2) / spacing)
-    return scene.coarse_view(box_grid(centre, axes, np.full(3, half), spacing * scale))
-
-
-def label_view(
-    scene: Scene, centre: FloatArray, axes: FloatArray, scale: float, mask_shape: tuple[int, ...],
-    settings: DiscSettings,
-) -> View:  # fmt: skip
-    """Look at a structure in its own frame as the segmentation does: a block of masks and half a patch around it."""
-    spacing = settings.label_spacing_mm
-    margin = np.ceil((max(settings.label_patch.sizes_mm) / 2 + settings.label_margin_mm / 2) / spacing)
-    half = (np.asarray(mask_shape[::-1]) - 1) // 2 + margin
-    return scene.view(box_grid(centre, axes, half, spacing * scale), spacing)
-
-
-def extended_chain(points: FloatArray) -> FloatArray:
-    """Add one place beyond either end of a chain (S, 3) by repeating the last step; shape (S + 2, 3)."""
-    if len(points) < 2:
-        jump = np.array([[0.0, 0.0, NOMINAL_STEP_MM]])
-        return np.concatenate([points[:1] + jump, points, points[-1:] - jump])
-    return np.concatenate([2 * points[:1] - points[1:2], points, 2 * points[-1:] - points[-2:-1]])
-
-
-def read_probes(view: View, settings: DiscSettings) -> Features:
-    """Features of the places around a structure where its appearance is compared, shape (P, F)."""
-    return PatchReader(view, settings.fine_patch)(view.extent_mm / 2 + PROBES_MM)
-
-
 def _probes(scene: Scene, centres: Mapping[str, FloatArray], scale: float, settings: DiscSettings) -> Features:
-    """Probes of the chain and of the places one beyond its ends, as they are and mirrored."""
-    places = extended_chain(np.array(list(centres.values())))
+    """Probes of the chain and of the two places beyond either end, as they are and mirrored."""
+    places = extended_chain(np.array(list(centres.values())), 2)
     frames = chain_frames({str(i): place for i, place in enumerate(places)}, scene.axes)
     return np.stack(
         [
@@ -274,13 +229,6 @@ def _coarse_points(rng: np.random.Generator, view: View, targets: FloatArray, se
     return np.asarray(np.clip(np.concatenate([near, anywhere]), 0, view.extent_mm))
 
 
-def random_ball(rng: np.random.Generator, count: int, radius: float) -> FloatArray:
-    """Draw points in a ball around the origin, denser towards its middle; shape (N, 3)."""
-    directions = rng.standard_normal((count, 3))
-    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    return np.asarray(directions * (radius * rng.uniform(0, 1, (count, 1)) ** (1 / 2)))
-
-
 def _own_masks(
     scan: AnnotatedScan,
     centres: Mapping[str, FloatArray],
@@ -325,3 +273,15 @@ def _border_samples(
     chosen = near[rng.choice(len(near), size=min(count, len(near)), replace=False)]
     positions = (chosen - (np.asarray(padded.shape) - 1) / 2)[:, ::-1] * settings.label_spacing_mm
     return positions, padded[tuple(chosen.T)], float(len(near))
+
+
+def named_offsets(record: TrainingRecord, names: Sequence[str]) -> Features:
+    """Displacements of the coarse patches to all of `names`, (N, S, 3); NaN where the scan does not show one."""
+    offsets = np.full((len(record.coarse_offsets), len(names), 3), np.nan, np.float32)
+    offsets[:, [list(names).index(name) for name in record.structures]] = record.coarse_offsets
+    return offsets
+
+
+def level_of_fine(record: TrainingRecord, names: Sequence[str]) -> NDArray[np.int64]:
+    """Place in `names` of the structure that each fine patch belongs to."""
+    return np.array([list(names).index(name) for name in record.structures])[record.fine_structure]

@@ -13,7 +13,7 @@ from regforest.errors import DataError
 from regforest.spatial import Grid, Volume
 from regforest.spatial._kernels import interpolate_affine
 
-__all__ = ["Scene", "View", "box_grid", "chain_frames", "interpolated", "turned"]
+__all__ = ["Scene", "View", "box_grid", "chain_frames", "interpolated", "turned", "turned_axes"]
 
 FloatArray = NDArray[np.float64]
 
@@ -122,16 +122,19 @@ def box_grid(centre_lps_mm: ArrayLike, axes: FloatArray, half_xyz: ArrayLike, sp
 
 def turned(grid: Grid, degrees: float, scale: float, *, mirrored: bool) -> Grid:
     """Turn a grid about its centre in the y-z plane (sagittal), scale it and mirror its x axis."""
-    angle = np.deg2rad(degrees)
-    turn = np.array([[1, 0, 0], [0, np.cos(angle), -np.sin(angle)], [0, np.sin(angle), np.cos(angle)]])
-    steps = grid.matrix[:3, :3] @ turn * scale
-    if mirrored:
-        steps = steps * np.array([-1.0, 1.0, 1.0])
+    steps = turned_axes(grid.matrix[:3, :3], degrees, mirrored=mirrored) * scale
     middle = (np.asarray(grid.size_xyz) - 1) / 2
     matrix = np.eye(4)
     matrix[:3, :3] = steps
     matrix[:3, 3] = grid.index_to_lps(middle) - steps @ middle
     return Grid(grid.shape_zyx, matrix)
+
+
+def turned_axes(axes: FloatArray, degrees: float, *, mirrored: bool) -> FloatArray:
+    """Turn axes (in columns) in their own y-z plane (sagittal) and mirror the first."""
+    angle = np.deg2rad(degrees)
+    turn = np.array([[1, 0, 0], [0, np.cos(angle), -np.sin(angle)], [0, np.sin(angle), np.cos(angle)]])
+    return np.asarray(axes @ turn * np.array([-1.0 if mirrored else 1.0, 1.0, 1.0]))
 
 
 def _check(channels: Mapping[str, Volume]) -> None:

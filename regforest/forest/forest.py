@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
 
 from regforest._threads import run_in_threads
 from regforest.errors import DataError, ModelError
@@ -192,6 +193,26 @@ class Forest:
         out = np.empty((len(rows), self.n_trees), np.int32)
         apply_rows(rows, self.trees, out)
         return out
+
+    def leaf_sums(self, X: ArrayLike, moments: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Sum what belongs to the samples of each leaf.
+
+        Parameters
+        ----------
+        X : array_like, shape (N, F)
+            Features of the samples.
+        moments : ndarray, shape (N, K)
+            What belongs to each.
+
+        Returns
+        -------
+        ndarray of float64, shape (leaves, K)
+        """
+        reached = self.apply(X)
+        samples = np.repeat(np.arange(len(reached)), self.n_trees)
+        members = (np.ones(reached.size, moments.dtype), (reached.ravel(), samples))
+        sums = sparse.csr_matrix(members, (len(self.values), len(reached))) @ moments
+        return np.asarray(sums, dtype=np.float64)
 
     def _rows(self, X: ArrayLike) -> NDArray[np.float32]:
         rows = np.ascontiguousarray(X, np.float32)

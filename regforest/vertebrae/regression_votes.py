@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from regforest._threads import Progress
 from regforest.features import BoxFeatures
@@ -119,9 +118,7 @@ def with_leaf_votes(
     weight = np.where(annotated, 1.0, _FILLED_WEIGHT).astype(np.float32)[..., None]
     parts = (weight, weight * displacements_mm, weight * (displacements_mm**2).sum(axis=2, keepdims=True))
     moments = np.concatenate([part.reshape(len(rows), -1) for part in parts], axis=1)
-    reached = forest.apply(rows)
-    members = (np.ones(reached.size, np.float32), (reached.ravel(), np.repeat(np.arange(len(rows)), forest.n_trees)))
-    totals = (sparse.csr_matrix(members, (len(forest.values), len(rows))) @ moments).astype(np.float64)
+    totals = forest.leaf_sums(rows, moments)
     mass = np.maximum(totals[:, :count], 1e-12)
     mean = totals[:, count:-count].reshape(-1, count, 3) / mass[..., None]
     variance = np.maximum(totals[:, -count:] / mass - (mean**2).sum(axis=2), 0) / 3 + _LEAST_SD_MM**2

@@ -5,14 +5,14 @@ import dataclasses
 import numpy as np
 import pytest
 
-from regforest.discs import DiscLocalizer, DiscSettings, JointSettings, PatchSettings, settings
+from regforest.discs import DiscLocalizer, DiscSettings, ForestSettings, JointSettings, PatchSettings, settings
 from regforest.errors import ModelError
 from regforest.io.models import read_model, write_model
 from tests.discs.synthetic import QUICK, make_scan
 from tests.hostile_models import NEVER_A_SETTING, hostile_arrays, leaves, with_setting
 
 # NaN says that a view does not show a structure, and fewer views are still views
-HARMLESS = {("with nan", "coarse.offsets_mm"), ("with nan", "shift.probes"), ("cut off", "shift.probes")}
+HARMLESS = {("with nan", "coarse.offsets_mm"), ("with nan", "shift.appearance")}
 SMALL = dataclasses.replace(QUICK, coarse_patches=60, fine_patches=30, label_patches=60, turns_deg=(0.0,))
 
 
@@ -56,10 +56,10 @@ def test_no_array_may_be_missing_of_another_kind_or_not_finite(model, tmp_path):
 @pytest.mark.parametrize(
     ("name", "change", "said"),
     [
-        ("label.cell_start", lambda a: a[::-1].copy(), "do not follow each other"),
-        ("label.cell_start", lambda a: a + 1, "do not follow each other"),
-        ("label.cells_zyx", lambda a: a * 0 + 900, "cell"),
-        ("label.inside", lambda a: a - 5, "from 0 to 1"),
+        ("label.voxels.cell_start", lambda a: a[::-1].copy(), "do not follow each other"),
+        ("label.voxels.cell_start", lambda a: a + 1, "do not follow each other"),
+        ("label.voxels.cells_zyx", lambda a: a * 0 + 900, "cell"),
+        ("label.voxels.inside", lambda a: a - 5, "from 0 to 1"),
         ("label.prior", lambda a: a * 3 + 1, "from 0 to 1"),
         ("steps.covariance_mm2", lambda a: -a - 1, "negative variances"),
         ("shift.variance", lambda a: a * 0, "shift|variance"),
@@ -101,6 +101,7 @@ def test_every_setting_has_limits():
     for kind, example, limits in (
         (DiscSettings, DiscSettings(), settings._LIMITS),
         (PatchSettings, PatchSettings((1.0,)), settings._PATCH_LIMITS),
+        (ForestSettings, ForestSettings(), settings._FOREST_LIMITS),
         (JointSettings, JointSettings(), settings._JOINT_LIMITS),
     ):
         values = {item.name: getattr(example, item.name) for item in dataclasses.fields(kind)}

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from regforest.discs import DiscLocalizer
-from regforest.discs.evidence import _temperature
+from regforest.discs.evidence import _mean_appearance, _misfit, _temperature
 from regforest.discs.hypotheses import ChainJudge
+from regforest.discs.own_views import extended_chain
 from regforest.spatial import AnnotatedScan
 from tests.discs.synthetic import NAMES, QUICK, make_scan
 
@@ -48,3 +49,43 @@ def test_few_patients_make_the_log_odds_small_and_their_disagreement_too() -> No
     assert _temperature(odds, 40) == pytest.approx(12 / 6, rel=0.1)
     assert _temperature(odds, 2) == pytest.approx(3 * 12 / 6)
     assert _temperature(np.array([2.0, 12, 12, 30]), 40) > 2 * _temperature(odds, 40)
+
+
+def test_a_shifted_chain_that_falls_back_is_judged_as_it_started(
+    judge: ChainJudge, scan: AnnotatedScan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    truth = _truth(scan)
+    start = judge.shifted(truth, 1)
+    origin = judge._hypothesis(truth, None)
+    monkeypatch.setattr(ChainJudge, "refined", lambda self, chain: (truth, dict.fromkeys(chain, 0.5)))
+    fallen = judge._hypothesis(start, origin)
+    assert all((fallen.chain[s] == start[s]).all() for s in start)
+    assert judge._hypothesis(truth, None).chain == truth  # the first chain may go wherever its votes lead
+
+
+def test_the_right_place_fits_better_than_its_neighbours_ends_included(
+    judge: ChainJudge, scan: AnnotatedScan
+) -> None:
+    truth = _truth(scan)
+    here, up, down = (sum(judge.misfit(judge.shifted(truth, k)).values()) for k in (0, -1, 1))
+    assert sorted(judge.misfit(truth)) == list(range(len(NAMES) + 2))
+    assert here < min(up, down)
+
+
+def test_appearance_is_compared_without_contrast_and_over_the_scans_that_show_a_place() -> None:
+    known = np.random.default_rng(0).normal(size=(3, 2, 4, 5)).astype(np.float32)
+    known[:, 1] = np.nan
+    known[0, 0] = np.nan
+    mean = _mean_appearance(known)
+    np.testing.assert_allclose(mean[0], known[1:, 0].mean(axis=0), rtol=1e-6)
+    misfit = _misfit(mean, np.stack([3 * mean[0], np.ones((4, 5), np.float32)]))
+    assert misfit[0] == pytest.approx(0, abs=1e-6)
+    assert np.isnan(misfit[1])  # no training scan shows it: no evidence
+
+
+def test_a_chain_goes_on_beyond_its_ends_by_its_last_steps() -> None:
+    points = np.array([[0.0, 0, 60], [0, 2, 28], [0, 6, -8]])
+    ends = extended_chain(points, 2)
+    np.testing.assert_allclose(ends[[0, 1, 5, 6], 1], [-4, -2, 10, 14])
+    np.testing.assert_allclose(ends[[0, 1, 5, 6], 2], [124, 92, -44, -80])
+    np.testing.assert_array_equal(ends[2:-2], points)

@@ -42,6 +42,13 @@ def test_a_prediction_is_the_mean_of_the_leaves_and_equality_goes_left():
     assert forest.used_features.tolist() == [1]
 
 
+def test_leaves_sum_what_belongs_to_the_samples_that_reach_them():
+    forest = Forest.from_arrays(two_stumps())
+    moments = np.array([[1.0, 10.0], [2.0, 20.0], [4.0, 40.0]])
+    sums = forest.leaf_sums([[0, 0.2], [0, 0.9], [0, 0.1]], moments)
+    np.testing.assert_array_equal(sums, [[5, 50], [2, 20], [7, 70]])
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

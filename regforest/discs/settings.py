@@ -26,7 +26,8 @@ _FOREST_LIMITS = {
 _LIMITS = {
     "coarse_spacing_mm": (0.5, 20), "label_spacing_mm": (0.2, 20), "normalise_mm": (0.5, 500),
     "coarse_grid_mm": (1, 200), "coarse_patches": (1, 10**7), "coarse_rows": (1, 10**8), "coarse_reach_mm": (1, 1000),
-    "coarse_vote_mm": (0.1, 100), "fine_vote_mm": (0.1, 100), "turns_deg": (-180, 180), "fine_turns_deg": (-180, 180), "scales": (0.2, 5),
+    "coarse_vote_mm": (0.1, 100), "fine_vote_mm": (0.1, 100), "turns_deg": (-180, 180),
+    "fine_turns_deg": (-180, 180), "scales": (0.2, 5),
     "modes": (1, 1000), "step_floor_mm": (0.1, 100), "fine_floor_mm": (0.1, 100), "absent_log_score": (-1e6, 1e6),
     "fine_radius_mm": (1, 200), "fine_patches": (1, 10**6), "level_distance": (0, 1000),
     "label_margin_mm": (0.5, 100), "label_patches": (1, 10**7), "label_position_weight": (0, 1000),

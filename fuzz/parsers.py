@@ -16,7 +16,7 @@ import numpy as np
 __all__ = ["INSTRUMENTED", "Parser", "parsers"]
 
 INSTRUMENTED = (
-    "regforest.io._lml", "regforest.io._verse", "regforest.io._slicer", "regforest.io._points",
+    "regforest.io._lml", "regforest.io._fcsv", "regforest.io._verse", "regforest.io._slicer", "regforest.io._points",
     "regforest.io._records", "regforest.io._meta_image", "regforest.io._nrrd", "regforest.io._itk",
     "regforest.io._nifti", "regforest.io.models", "regforest.io.expected_arrays", "regforest.io.landmark_files",
     "regforest.datasets.splits", "regforest.datasets.patients", "regforest.datasets.label_names", "zipfile", "json",
@@ -50,6 +50,7 @@ def parsers() -> dict[str, Parser]:
         "landmarks": Parser("landmarks.json", landmarks),
         "slicer": Parser("scan.mrk.json", landmarks),
         "table": Parser("scan.csv", landmarks),
+        "fcsv": Parser("scan.fcsv", landmarks),
         "splits": Parser("fold1.txt", read_id_list),
         "patients": Parser("patients.csv", read_patients),
         "labels": Parser("labels.json", read_labels_json),

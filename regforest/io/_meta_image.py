@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regforest.errors import FileError
-from regforest.io._names import require_inside
+from regforest.io._names import require_file, require_inside
 
 _TYPES = {
     "CHAR": "i1", "UCHAR": "u1", "SHORT": "<i2", "USHORT": "<u2", "INT": "<i4", "UINT": "<u4", "LONG_LONG": "<i8",
@@ -74,7 +74,7 @@ def map_meta_image(path: Path, shape_zyx: tuple[int, int, int]) -> NDArray[Any] 
     data_file = header.get("ElementDataFile", "")
     file, start = (path, end) if data_file.upper() == "LOCAL" else (path.parent / data_file, 0)
     # reading a map beyond the end of its file would end the process
-    if not file.is_file() or file.stat().st_size - start != np.prod(shape_zyx) * np.dtype(kind).itemsize:
+    if not os.path.isfile(file) or file.stat().st_size - start != np.prod(shape_zyx) * np.dtype(kind).itemsize:
         return None
     try:
         return np.memmap(file, kind, mode="c", offset=start, shape=shape_zyx)
@@ -99,7 +99,7 @@ def inflate_meta_image(path: Path, shape_zyx: tuple[int, int, int]) -> NDArray[A
     kind = _TYPES.get(header.get("ElementType", "").removeprefix("MET_"))
     data_file = header.get("ElementDataFile", "")
     file, start = (path, end) if data_file.upper() == "LOCAL" else (path.parent / data_file, 0)
-    if header.get("CompressedData", "").lower() != "true" or kind is None or not file.is_file():
+    if header.get("CompressedData", "").lower() != "true" or kind is None or not os.path.isfile(file):
         return None
     most_significant_first = any(header.get(key, "").lower() == "true" for key in _BYTE_ORDER)
     dtype = np.dtype(kind).newbyteorder(">" if most_significant_first else "<")
@@ -150,8 +150,7 @@ def _data_files(path: Path, value: str, end: int) -> list[Path]:
     files = [path.parent / name for name in names]
     for name, file in zip(names, files, strict=True):
         require_inside(path, name)
-        if not file.is_file():
-            raise FileError(file, f"the voxels that {path.name} points to", "nothing", "copy it beside its header")
+        require_file(file, f"the voxels that {path.name} points to")
     if not files:
         raise FileError(path, "a file with voxels", "none", "repair the header")
     return files

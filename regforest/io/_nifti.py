@@ -30,7 +30,9 @@ _PLACE_FIELDS = (
     "srow_x", "srow_y", "srow_z", "xyzt_units",
 )  # fmt: skip
 # what nibabel raises on a damaged file; KeyError for codes that the standard does not know
-_DAMAGE = (MemoryError, OSError, EOFError, ValueError, KeyError, zlib.error, HeaderDataError, ImageFileError)
+_DAMAGE = (
+    MemoryError, OSError, EOFError, ValueError, KeyError, OverflowError, zlib.error, HeaderDataError, ImageFileError,
+)  # fmt: skip
 _LABELS_KEY = "labels"
 _log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from regforest.errors import FileError
-from regforest.io._names import require_inside
+from regforest.io._names import require_file, require_inside
 
 _MAX_HEADER_BYTES = 65_536
 _ENCODINGS = ("raw", "gzip", "gz", "hex", "text", "txt", "ascii")
@@ -41,8 +41,7 @@ def _data_file(path: Path, name: str) -> Path:
         return path
     require_inside(path, name)
     file = path.parent / name
-    if not file.is_file():
-        raise FileError(file, f"the voxels that {path.name} points to", "nothing", "copy it beside its header")
+    require_file(file, f"the voxels that {path.name} points to")
     return file
 
 

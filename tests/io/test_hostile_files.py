@@ -67,6 +67,16 @@ def test_a_unit_of_time_that_nifti_does_not_know_is_refused(tmp_path):
         read_volume(tmp_path / "a.nii")
 
 
+def test_voxels_that_begin_at_infinity_are_refused(tmp_path):
+    write_volume(VOLUME, tmp_path / "a.nii")
+    content = bytearray((tmp_path / "a.nii").read_bytes())
+    content[108:112] = np.float32(np.inf).tobytes()
+    (tmp_path / "a.nii").write_bytes(content)
+    for read in (read_volume, read_grid):
+        with pytest.raises(FileError, match=r"a\.nii"):
+            read(tmp_path / "a.nii")
+
+
 def test_a_header_extension_that_goes_too_deep_is_somebody_elses(tmp_path):
     import nibabel
 
@@ -116,6 +126,13 @@ def test_voxels_in_a_folder_below_the_header_are_read(tmp_path):
 def test_a_pattern_that_c_would_stumble_over_is_refused(tmp_path, pattern):
     with pytest.raises(FileError, match=r"a\.mhd: expected a pattern"):
         read_volume(meta_image(tmp_path, pattern))
+
+
+@pytest.mark.parametrize("data_file", ["a" * 300, "a" * 300 + "%d 1 2 1", "a" * 249 + "%d 1 2 1"])
+def test_a_name_too_long_for_a_file_is_refused(tmp_path, data_file):
+    path = meta_image(tmp_path, data_file)
+    with pytest.raises(FileError, match=r"the voxels that a\.mhd points to"):
+        read_volume(path)
 
 
 def test_a_field_that_stands_twice_is_refused(tmp_path):

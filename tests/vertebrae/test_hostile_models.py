@@ -93,7 +93,7 @@ def test_boxes_that_would_take_all_memory_are_refused(models, tmp_path, kind, pa
 
 
 def test_leaves_that_are_no_probabilities_or_votes_without_weight_are_refused(models, tmp_path):
-    assert "sum to 1" in refused(models, tmp_path, "vertebrae", forest__values=lambda a: a * 2)
+    assert "sum to 1" in refused(models, tmp_path, "vertebrae", level_forest__values=lambda a: a * 2)
     assert "sum to 1" in refused(models, tmp_path, "vertebrae", level_forest__values=lambda a: -a)
     assert "positive weight" in refused(models, tmp_path, "vertebrae-2012", forest__values=lambda a: a * 0)
 

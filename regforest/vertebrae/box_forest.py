@@ -15,7 +15,7 @@ from regforest.io.models import part_of
 
 __all__ = ["BoxForest"]
 
-_TOLERANCE = 1 / 256  # for each class: leaf values are rounded to multiples of that (`Forest.rounded`)
+_SUM_TOLERANCE = 1e-3  # of single precision over some classes
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +62,6 @@ class BoxForest:
         if pair.forest.n_outputs != n_outputs:
             raise ModelError(f"expected a forest of {n_outputs} classes, found one of {pair.forest.n_outputs}")
         probability = forest.values
-        if (probability < 0).any() or np.abs(probability.sum(axis=1) - 1).max() > n_outputs * _TOLERANCE:
+        if (probability < 0).any() or np.abs(probability.sum(axis=1) - 1).max() > _SUM_TOLERANCE:
             raise ModelError("expected leaves with probabilities that sum to 1, found others")
         return pair

@@ -12,7 +12,7 @@ from regforest import VertebraLocalizer, write_landmarks
 from regforest.datasets import open_dataset
 from regforest.datasets.phantoms.ct import write_ct_phantom
 from regforest.evaluation import evaluate_case, summarize
-from regforest.report import preview_png
+from regforest.report import write_preview
 from regforest.vertebrae import VertebraSettings
 
 folder = TemporaryDirectory()
@@ -70,6 +70,6 @@ print(f"{judged['identified']} of {judged['annotated']} identified, mean error {
 # %%
 out = Path(folder.name) / "out"
 write_landmarks(anchored.landmarks, out / "scan.mrk.json", scan.image.grid)
-preview_png(scan.image, anchored, out / "scan.png")
+write_preview(scan.image, anchored, out / "scan", "scan")
 print(sorted(path.name for path in out.iterdir()))
 folder.cleanup()

@@ -21,10 +21,10 @@ class FakeLocalizer:
     def load(cls, path):
         return cls()
 
-    def localize(self, image, anchor=None, n_jobs=1):
+    def localize(self, image, anchor=None, n_jobs=1, max_memory_mb=None):
         return Localization(FOUND, "ok", "", True, {-1: 0.0, 0: 1.0, 1: 0.0}, {"L1": 1.0})
 
-    def apply(self, image, anchor=None, n_jobs=1):
+    def apply(self, image, anchor=None, n_jobs=1, max_memory_mb=None):
         return self.localize(image), Volume(np.ones(GRID.shape_zyx, np.uint8), GRID)
 
 
@@ -59,7 +59,7 @@ def test_label_writes_a_derivative_for_the_ct_images(root):
     out = root / "derivatives" / "regforest"
     assert run("label", root, "-o", out, "--model", root.parent / "model.rfm") == 0
     stem = "sub-2/ses-b/ct/sub-2_ses-b_desc-ct_ctd"
-    assert files(out) == [".bidsignore", "dataset_description.json",
+    assert files(out) == [".bidsignore", ".journal.jsonl", "dataset_description.json",
                           f"{stem}.json", f"{stem}.lml", f"{stem}.mrk.json"]  # fmt: skip
     assert read_landmarks(out / f"{stem}.mrk.json").names == FOUND.names
     description = json.loads((out / "dataset_description.json").read_text())

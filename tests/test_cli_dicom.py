@@ -26,11 +26,11 @@ class FakeLocalizer:
     def load(cls, path):
         return cls()
 
-    def localize(self, image, anchor=None, n_jobs=1):
+    def localize(self, image, anchor=None, n_jobs=1, max_memory_mb=None):
         middle = image.grid.index_to_lps((np.array(image.grid.size_xyz) - 1) / 2)
         return Localization(Landmarks({"L1": middle}, {"L1": 0.5}), "ok", "", True, {0: 1.0}, {"L1": 0.9})
 
-    def apply(self, image, anchor=None, n_jobs=1):
+    def apply(self, image, anchor=None, n_jobs=1, max_memory_mb=None):
         labels = Volume(np.full(image.grid.shape_zyx, 20, np.uint8), image.grid)
         return self.localize(image), labels
 

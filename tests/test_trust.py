@@ -5,6 +5,7 @@ import gzip
 import json
 import subprocess
 import sys
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -50,7 +51,10 @@ def test_a_whole_run_writes_only_where_it_was_told_to(watched):
         for name in noted["written"]
         if not Path(name).resolve().is_relative_to(folder) and not {"numba", "__pycache__"} & set(Path(name).parts)
     ]
-    assert [name for name in elsewhere if name != "/dev/null" and "numba" not in name] == []
+    # an experiment makes the files of a case in the system's scratch folder first, and clears it
+    scratch = Path(tempfile.gettempdir()).resolve()
+    left = [name for name in elsewhere if not Path(name).resolve().is_relative_to(scratch) or Path(name).exists()]
+    assert [name for name in left if name != "/dev/null" and "numba" not in name] == []
 
 
 def test_a_name_in_the_headers_of_images_stays_there(watched):

@@ -33,7 +33,7 @@ _RADII_MM = np.array([body_radius_mm(name) for name in CLASSES[:BACKGROUND]])
 _CUBE_ZYX = np.stack(np.meshgrid(*[np.arange(-2, 3)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
 _CUBE_SIGMA_VOX = 1.2
 _LIMITS = {
-    "trees": (0, 10_000), "max_depth": (1, 1000), "min_samples_leaf": (1, 10**6), "features": (1, 100_000),
+    "trees": (0, 10_000), "max_depth": (1, 1000), "min_samples_leaf": (1, 10**6), "features": (0, 100_000),
     "features_per_node": (1, 100_000), "max_offset_mm": (1, 500), "box_size_mm": (0.5, 200),
     "background_per_vertebra": (0, 10**6), "modes": (1, 10_000), "first_sigma_mm": (0.1, 100),
     "kernel_share": (0.01, 5), "minimum_probability": (0, 1), "merge_share": (0, 10),

@@ -15,7 +15,7 @@ def test_there_are_examples():
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 def test_an_example_is_a_notebook_and_runs(script, tmp_path, monkeypatch, capsys):
     text = script.read_text(encoding="utf-8")
-    assert "\n# %% [markdown]\n# # " in text
+    assert text.startswith("# %% [markdown]\n# # ")
     assert text.count("\n# %%\n") >= 3
     monkeypatch.chdir(tmp_path)
     runpy.run_path(str(script))

@@ -17,7 +17,7 @@ from regforest.forest import (
     predict_slabs,
     predict_volume,
 )
-from regforest.forest.slabs import SlabPrediction, VoxelForest
+from regforest.forest.slabs import SlabPrediction, VoxelForest, slab_bytes
 
 SPACING = (1.5, 2.0, 2.5)
 
@@ -166,9 +166,8 @@ def test_labels_are_the_largest_of_the_full_answer(stride):
 def test_slabs_put_together_are_the_volume(stride):
     forest, boxes, volumes = smooth_case(1, channels=2)
     full = predict_volume(forest, boxes, volumes, SPACING, stride=stride)
-    work = SlabPrediction(VoxelForest.compile(forest, boxes, SPACING), volumes, stride)
-    fixed, each = work._bytes(4 * 13 * 37)
-    bound = (fixed + 2.5 * each) / 1e6
+    fixed, each = slab_bytes(VoxelForest.compile(forest, boxes, SPACING), volumes[0].shape, stride, 1)
+    bound = (fixed + 2.5 * (each + 4 * 4 * 13 * 37)) / 1e6
     slabs = list(predict_slabs(forest, boxes, volumes, SPACING, stride=stride, max_memory_mb=bound))
     assert max(maps.shape[1] for _, maps in slabs) == min(2, full.shape[1])
     assert [planes.start for planes, _ in slabs] == list(range(0, full.shape[1], 2))
@@ -185,8 +184,7 @@ def test_a_bound_that_no_plane_fits_into_says_how_much_one_needs():
 
 def test_progress_goes_on_from_slab_to_slab():
     forest, boxes, volumes = smooth_case()
-    work = SlabPrediction(VoxelForest.compile(forest, boxes, SPACING), volumes)
-    fixed, each = work._bytes(0)
+    fixed, each = slab_bytes(VoxelForest.compile(forest, boxes, SPACING), volumes[0].shape, 1, 1)
     seen = []
     predict_labels(
         forest,
@@ -202,8 +200,7 @@ def test_progress_goes_on_from_slab_to_slab():
 def test_the_memory_of_the_work_stays_below_what_was_reckoned():
     forest, boxes, _ = smooth_case()
     image = np.zeros((150, 150, 150), np.int16)
-    work = SlabPrediction(VoxelForest.compile(forest, boxes, SPACING), [image])
-    fixed, each = work._bytes(0)
+    fixed, each = slab_bytes(VoxelForest.compile(forest, boxes, SPACING), image.shape, 1, 1)
     tracemalloc.start()
     predict_labels(forest, boxes, [image], SPACING, max_memory_mb=(fixed + 20 * each) / 1e6)
     _, peak = tracemalloc.get_traced_memory()

@@ -241,7 +241,7 @@ def test_chosen_cases_are_drawn_in_three_dimensions(opened, report):
         pixels = mpl_image.imread(io.BytesIO(canvas.screenshot()))[..., :3].reshape(-1, 3)
         assert len(np.unique(pixels, axis=0)) > 100, "the canvas is all but empty"
     shown.get_by_role("button", name="Close").click()
-    assert shown.locator("canvas").count() == 0
+    shown.wait_for_function("document.querySelectorAll('canvas').length === 0")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

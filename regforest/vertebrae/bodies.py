@@ -17,7 +17,7 @@ from regforest._limits import check_limits
 from regforest.forest import predict_points
 from regforest.spatial import Grid, Volume
 from regforest.vertebrae.box_forest import BoxForest
-from regforest.vertebrae.candidates import Candidates, scored_candidates
+from regforest.vertebrae.candidates import Candidates, body_probability, scored_candidates
 from regforest.vertebrae.dense_labels import BACKGROUND, CLASSES, body_radius_mm
 from regforest.vertebrae.mean_shift import find_modes, shift_to_modes, strongest_apart
 
@@ -146,5 +146,5 @@ def find_bodies(body: NDArray[np.float32], shares: Shares, grid: Grid, settings:
     radius_vox = shares(starts) @ _RADII_MM / spacing
     modes, mass = shift_to_modes(body, starts, settings.kernel_share * radius_vox)
     kept = strongest_apart(modes, mass, settings.merge_share * radius_vox)
-    odds = (settings.mass_at_even_odds / mass[kept]) ** settings.mass_steepness
-    return scored_candidates(modes[kept], mass[kept], shares(modes[kept]), 1 / (1 + odds), grid)
+    is_body = body_probability(mass[kept], settings)
+    return scored_candidates(modes[kept], mass[kept], shares(modes[kept]), is_body, grid)

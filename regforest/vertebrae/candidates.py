@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,14 @@ from regforest.spatial import LEVELS, Grid
 from regforest.vertebrae.dense_labels import BACKGROUND, CLASSES, body_radius_mm, class_of_level
 from regforest.vertebrae.mean_shift import find_modes, kernel_mean, shift_to_modes, strongest_apart
 
-__all__ = ["CandidateSettings", "Candidates", "find_candidates", "scored_candidates"]
+__all__ = [
+    "CandidateSettings",
+    "Candidates",
+    "MassSettings",
+    "body_probability",
+    "find_candidates",
+    "scored_candidates",
+]
 
 FloatArray = NDArray[np.float64]
 
@@ -21,6 +29,18 @@ _LIMITS = {
     "kernel_share": (0.01, 5), "modes_per_class": (1, 1000), "minimum_probability": (0, 1), "merge_share": (0, 10),
     "mass_at_even_odds": (1e-6, 1), "mass_steepness": (0, 100),
 }  # fmt: skip
+
+
+class MassSettings(Protocol):
+    """What `body_probability` asks for."""
+
+    @property
+    def mass_at_even_odds(self) -> float:
+        """Mass of a candidate that is as likely a body as not."""
+
+    @property
+    def mass_steepness(self) -> float:
+        """How fast the probability grows with the mass."""
 
 
 @dataclass(frozen=True)
@@ -99,9 +119,14 @@ def find_candidates(probability: NDArray[np.float32], grid: Grid, settings: Cand
     kept = strongest_apart(modes, mass, merge_vox[owner[kept]])
     centres = modes[kept]
     evidence = kernel_mean(probability[:BACKGROUND], centres, sigma_vox) + 1e-4
-    odds = (settings.mass_at_even_odds / mass[kept]) ** settings.mass_steepness
     shares = evidence / evidence.sum(axis=1, keepdims=True)
-    return scored_candidates(centres, mass[kept], shares, 1 / (1 + odds), grid)
+    return scored_candidates(centres, mass[kept], shares, body_probability(mass[kept], settings), grid)
+
+
+def body_probability(mass: FloatArray, settings: MassSettings) -> FloatArray:
+    """Probability that candidates of these masses are bodies at all."""
+    odds = (settings.mass_at_even_odds / mass) ** settings.mass_steepness
+    return np.asarray(1 / (1 + odds))
 
 
 def scored_candidates(

@@ -8,6 +8,7 @@ from typing import Any
 
 from experiments.comparison import comparison_notes, comparison_table
 from experiments.protocol import Outcome
+from experiments.scan_kinds import by_kind, kind_remarks, kinds_of, kinds_table
 from regforest.evaluation import (
     PUBLISHED_VERTEBRAE,
     LevelRow,
@@ -41,13 +42,14 @@ class VertebraeTask:
         """Return one JSON-ready row for each level that is annotated or predicted."""
         found, truth = outcome.localization.landmarks, scan.landmarks
         rows = evaluate_case(found, truth, definition, case=scan.name, patient=scan.patient)
-        return [{**dataclasses.asdict(row), "error_mm": defined(row.error_mm)} for row in rows]
+        kinds = kinds_of(scan, outcome)
+        return [{**dataclasses.asdict(row), "error_mm": defined(row.error_mm), "kinds": kinds} for row in rows]
 
     def summarize(self, rows: Sequence[Row], seed: int) -> dict[str, Any]:
-        """Return ``{"regions": ..., "error_histogram": ...}``."""
+        """Return ``{"regions": ..., "error_histogram": ..., "kinds": {kind of scan: counts}}``."""
         levels = [_level_row(row) for row in rows]
         errors = error_histogram(row.error_mm for row in levels)
-        return {"regions": summarize(levels, seed=seed), "error_histogram": errors}
+        return {"regions": summarize(levels, seed=seed), "error_histogram": errors, "kinds": by_kind(rows)}
 
     def compare(self, ours: Sequence[Row], theirs: Sequence[Row], seed: int) -> dict[str, Any]:
         """Return the paired comparison of two methods on the same scans."""
@@ -94,7 +96,7 @@ class VertebraeTask:
             f"{summary['experiment']}: {summary['dataset']}, {counts}; "
             f"localization error in mm, identified = {summary['definition']} within 20 mm"
         )
-        notes = [*_remarks(summary["regions"]), f"Published columns: {data}."]
+        notes = [*_remarks(summary["regions"]), *kind_remarks(summary), f"Published columns: {data}."]
         notes += [note for entry in _judged(summary) for note in comparison_notes(entry)]
         notes += [f"* {UNVERIFIED_NOTE}"] if marked else []
         return Table(title, [(name, _COLUMNS) for name, _ in columns], rows, notes)
@@ -110,6 +112,7 @@ class VertebraeTask:
         table = Table("", [("all", _COLUMNS)], rows, [f"* {UNVERIFIED_NOTE}"])
         return [
             *map(comparison_table, _judged(summary)),
+            ("Kinds of scans", kinds_table(_own_columns(summary))),
             ("Misses and false alarms", _counts_table(summary)),
             ("Published on other data, for orientation", table),
         ]
@@ -148,8 +151,8 @@ class VertebraeTask:
 
 
 def _level_row(row: Row) -> LevelRow:
-    error = row["error_mm"]
-    return LevelRow(**{**row, "error_mm": float("nan") if error is None else error})
+    values = {field.name: row[field.name] for field in dataclasses.fields(LevelRow)}
+    return LevelRow(**{**values, "error_mm": float("nan") if row["error_mm"] is None else row["error_mm"]})
 
 
 def _published_data(summary: Row) -> str:

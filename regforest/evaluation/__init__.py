@@ -2,6 +2,7 @@
 
 from regforest.evaluation.bootstrap import PatientBootstrap
 from regforest.evaluation.confusion import confusion
+from regforest.evaluation.difficulty import DIFFICULTIES, difficulties, lateral_cobb_deg
 from regforest.evaluation.histogram import error_histogram
 from regforest.evaluation.localization import DEFINITIONS, LevelRow, evaluate_case, summarize
 from regforest.evaluation.overlap import compare_labels, compare_masks, divide_among, divided_labels
@@ -11,6 +12,7 @@ from regforest.evaluation.structures import StructureRow, evaluate_structures, s
 
 __all__ = [
     "DEFINITIONS",
+    "DIFFICULTIES",
     "PUBLISHED_STRUCTURES",
     "PUBLISHED_VERTEBRAE",
     "LevelRow",
@@ -21,11 +23,13 @@ __all__ = [
     "compare_levels",
     "compare_masks",
     "confusion",
+    "difficulties",
     "divide_among",
     "divided_labels",
     "error_histogram",
     "evaluate_case",
     "evaluate_structures",
+    "lateral_cobb_deg",
     "paired_difference",
     "summarize",
     "summarize_structures",

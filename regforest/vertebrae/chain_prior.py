@@ -46,6 +46,9 @@ _LIMITS = {
     "freedom": (0.1, 1e9), "step_weight": (0, 100), "score_weight": (0, 100),
 }  # fmt: skip
 _SHRINKAGE = 10.0  # examples that the default statistics of a step count for
+_RARE_SHRINKAGE = (
+    300.0  # the default shares of rare anatomy are those of populations: some dozen scans do not move them
+)
 _OUTLIER_MM = 20.0  # a step this far from the median is an error of annotation, as in the tables shipped
 
 
@@ -142,8 +145,9 @@ def fit_chain_prior(
     """Fit step statistics and rare anatomy to annotated spines.
 
     Means and covariances are drawn towards those of `default` with the weight of 10 examples, so that a step never
-    seen keeps its default. Annotations with a level left out contribute the steps that they have. The ends stay those
-    of `default`: where annotations begin and end is not where detections do (S1, bodies cut at the border).
+    seen keeps its default; shares of rare anatomy with that of 300 spines. Annotations with a level left out
+    contribute the steps that they have. The ends stay those of `default`: where annotations begin and end is not
+    where detections do (S1, bodies cut at the border).
 
     Parameters
     ----------
@@ -226,5 +230,5 @@ def _rare(spines: Sequence[Mapping[str, Floats]], default: Mapping[str, float]) 
         shown = [s for s in spines if upper in s and (lower == "L6" or usual in s or lower in s)]
         count = sum(_has(s, upper, lower) for s in shown)
         name = f"{upper}>{lower}"
-        result[name] = (count + _SHRINKAGE * default[name]) / (len(shown) + _SHRINKAGE)
+        result[name] = (count + _RARE_SHRINKAGE * default[name]) / (len(shown) + _RARE_SHRINKAGE)
     return result

@@ -25,6 +25,7 @@ from regforest.vertebrae.model_parts import check_reach, stored_settings
 from regforest.vertebrae.sampling import working_image
 from regforest.vertebrae.settings import VertebraSettings
 from regforest.vertebrae.training import TrainingSet
+from regforest.vertebrae.verdict import names_in_doubt, steps_in_doubt
 
 __all__ = ["VertebraLocalizer", "VertebraSettings"]
 
@@ -221,9 +222,9 @@ class VertebraLocalizer:
         points |= {level(name).name: point for name, point in anchor.items() if level(name).name not in found}
         landmarks = Landmarks(points, {name: candidates.mass[i] for name, i in found.items()})
         probabilities = {name: float(chain.probabilities[i]) for name, i in found.items()}
-        reason = doubt or chain.reason
+        reason = doubt or chain.reason or steps_in_doubt(landmarks, self.prior)
         if not reason and chain.shift_probability[0] < self.settings.min_probability:
-            reason = "the whole chain may be shifted by a level"
+            reason = names_in_doubt(probabilities, self.settings.min_probability)
         status = "empty" if not points else "uncertain" if reason else "ok"
         return Localization(landmarks, status, reason, chain.anchored, chain.shift_probability, probabilities)
 

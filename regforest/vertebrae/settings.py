@@ -60,7 +60,7 @@ class VertebraSettings:
     min_samples_leaf: int = 4
     features_per_node: int = 60
     false_per_mm3: float = 1e-5
-    min_probability: float = 0.6
+    min_probability: float = 0.9
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
     bodies: BodySettings = field(default_factory=BodySettings)
     candidates: CandidateSettings = field(default_factory=CandidateSettings)

@@ -66,12 +66,13 @@ def test_the_ends_of_annotations_say_nothing_about_those_of_detections():
     np.testing.assert_array_equal(prior.end_log, default.end_log)
 
 
-def test_the_share_of_spines_with_L6_is_learned():
+def test_the_share_of_spines_with_L6_is_learned_from_many_and_hardly_moved_by_few():
     chains = sampled_chains(30)
     with_six = [Landmarks({**{n: c[n] for n in c}, "L6": c["L5"] + [0, 5, -33]}) for c in chains]
-    share = fit_chain_prior(chains + with_six).rare_probability["L5>L6"]
-    assert share == pytest.approx(30 / 60, abs=0.1)
-    assert fit_chain_prior(chains).rare_probability["L5>L6"] < 0.02
+    usual = default_chain_prior().rare_probability["L5>L6"]
+    assert fit_chain_prior((chains + with_six) * 100).rare_probability["L5>L6"] == pytest.approx(0.5, abs=0.03)
+    assert fit_chain_prior(chains).rare_probability["L5>L6"] == pytest.approx(usual, rel=0.1)
+    assert fit_chain_prior(chains + with_six[:2]).rare_probability["L5>L6"] < 2 * usual
 
 
 def test_an_annotation_with_a_hole_contributes_no_step_over_it():

@@ -14,7 +14,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from regforest.spatial import LEVELS, PAPER_LEVELS, Landmarks
 
-__all__ = ["BACKGROUND", "CLASSES", "body_radius_mm", "class_of_level", "label_distribution", "unlabelled_bodies"]
+__all__ = [
+    "BACKGROUND",
+    "CLASSES",
+    "body_radius_mm",
+    "class_of_level",
+    "hard_labels",
+    "label_distribution",
+    "unlabelled_bodies",
+]
 
 FloatArray = NDArray[np.float64]
 
@@ -88,6 +96,17 @@ def label_distribution(
     labels = claims * (foreground / total)[:, None]
     labels[:, BACKGROUND] = 1 - foreground
     return np.asarray(labels, dtype=np.float32)
+
+
+def hard_labels(labels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Give all of each row (N, K) to its largest label, the first of equal ones: labels without doubt.
+
+    Examples
+    --------
+    >>> hard_labels(np.array([[0.2, 0.5, 0.3]], dtype=np.float32)).tolist()
+    [[0.0, 1.0, 0.0]]
+    """
+    return np.eye(labels.shape[1], dtype=np.float32)[labels.argmax(axis=1)]
 
 
 def unlabelled_bodies(landmarks: Landmarks) -> FloatArray:

@@ -13,6 +13,7 @@ from regforest.errors import DataError
 from regforest.spatial import AnnotatedScan, Grid, Landmarks, Volume
 from regforest.vertebrae.dense_labels import (
     body_radius_mm,
+    hard_labels,
     label_distribution,
     unlabelled_bodies,
 )
@@ -57,6 +58,8 @@ class SamplingSettings:
         How far from the spine the near background reaches.
     claim_share : float
         Width of the soft labels, see `label_distribution`. At 1 the maps of neighbouring bodies run together.
+    soft_labels : bool
+        Whether the forest learns distributions; if not, the likeliest class of each voxel.
     """
 
     per_vertebra: int = 220
@@ -64,14 +67,17 @@ class SamplingSettings:
     radius_factor: float = 1.2
     near_spine_mm: float = 45.0
     claim_share: float = 0.5
+    soft_labels: bool = True
 
     def __post_init__(self) -> None:
         check_limits(self, _LIMITS)
+        if not isinstance(self.soft_labels, bool):
+            raise ValueError(f"soft_labels must be true or false, got {self.soft_labels!r}")
 
 
 @dataclass(frozen=True)
 class TrainingPoints:
-    """Voxels of one scan with their soft labels.
+    """Voxels of one scan with their labels.
 
     Attributes
     ----------
@@ -186,7 +192,8 @@ def _labelled(
     index_xyz = nearest_voxels(points, grid)
     points = grid.index_to_lps(index_xyz)
     known = ~_near_any(points, unlabelled_bodies(spine), UNLABELLED_RADIUS_MM)
-    return TrainingPoints(index_xyz[known, ::-1], label_distribution(points[known], spine, settings.claim_share))
+    labels = label_distribution(points[known], spine, settings.claim_share)
+    return TrainingPoints(index_xyz[known, ::-1], labels if settings.soft_labels else hard_labels(labels))
 
 
 def _near_any(points: NDArray[np.float64], centres: NDArray[np.float64], radius_mm: float) -> NDArray[np.bool_]:

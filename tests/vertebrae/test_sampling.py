@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -37,6 +39,19 @@ def test_no_voxel_lies_near_a_body_that_nobody_annotated():
     points = GRID.index_to_lps(index[:, ::-1])
     for guess in ((0, 0, 72), (0, 0, -60)):
         assert np.linalg.norm(points - guess, axis=1).min() >= 14
+
+
+def test_hard_labels_are_the_likeliest_classes_of_the_same_voxels():
+    settings, rng = replace(SETTINGS, soft_labels=False), np.random.default_rng(0)
+    hard, soft = draw_training_points(scan(), GRID, settings, rng), draw()
+    np.testing.assert_array_equal(hard.index_zyx, soft.index_zyx)
+    assert set(np.unique(hard.labels)) == {0.0, 1.0}
+    np.testing.assert_array_equal(hard.labels.argmax(axis=1), soft.labels.argmax(axis=1))
+
+
+def test_soft_labels_is_true_or_false():
+    with pytest.raises(ValueError, match="soft_labels"):
+        SamplingSettings(soft_labels=1)
 
 
 def test_one_seed_gives_one_draw():

@@ -167,11 +167,11 @@ def _bids_inputs(paths: Sequence[Path], suffixes: Sequence[str]) -> tuple[list[I
 
 
 def _images_in(path: Path) -> list[Path]:
-    from regforest.io import image_stem
+    from regforest.io import image_stem, list_folder
 
     if not path.is_dir():
         return [path]
-    known = [file for file in sorted(path.iterdir()) if image_stem(file) != file.name]
+    known = [file for file in list_folder(path)[1] if image_stem(file) != file.name]
     found = [file for file in known if image_stem(file) == "image" or _CHANNEL.fullmatch(image_stem(file))]
     return found or _dicom_in(path)
 

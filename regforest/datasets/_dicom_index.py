@@ -15,8 +15,8 @@ from typing import Any
 
 from regforest.datasets.phantoms.cache import cache_root
 from regforest.errors import FileError
-from regforest.io import write_text
-from regforest.io.dicom import DicomFile, Frame, Skipped, StackTags, import_pydicom, read_frames, walk_files
+from regforest.io import walk_files, write_text
+from regforest.io.dicom import DicomFile, Frame, Skipped, StackTags, import_pydicom, read_frames
 
 __all__ = ["Content", "read_index"]
 

@@ -19,6 +19,7 @@ from regforest.datasets._dicom_index import Content, read_index
 from regforest.datasets.case import Case, Dataset, Fault
 from regforest.datasets.terms import LUMBAR_MRI
 from regforest.errors import FileError
+from regforest.io import list_folder
 from regforest.io.dicom import DicomStack, Skipped, count_reasons, holds_dicom, read_stack, stacks_of
 from regforest.spatial import AnnotatedScan, Landmarks, Volume
 
@@ -115,7 +116,7 @@ def _by_folder(read: Mapping[Path, Content]) -> dict[Path, list[Content]]:
 def _dataset(
     root: Path, cases: tuple[LumbarMriCase, ...], faults: tuple[Fault, ...], notes: tuple[str, ...]
 ) -> Dataset:
-    if any((place / "phantom.json").exists() for place in (root, *root.absolute().parents[:3])):
+    if any(os.path.exists(place / "phantom.json") for place in (root, *root.absolute().parents[:3])):
         return Dataset("MR phantom", "lumbar-mri", root, cases, faults, notes=notes)
     terms = LUMBAR_MRI
     return Dataset(terms.name, "lumbar-mri", root, cases, faults, terms.terms, terms.citation, notes)
@@ -133,8 +134,8 @@ def _is_patient(folder: Path) -> bool:
 
 def _folders(folder: Path) -> list[Path]:
     try:
-        return sorted(Path(entry.path) for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] != ".")
-    except OSError:
+        return list_folder(folder)[0]
+    except FileError:
         return []  # what cannot be read is reported when the index is made
 
 

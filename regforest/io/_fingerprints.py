@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def fingerprint(files: Iterable[Path]) -> str:
     for file in files:
         digest.update(_sampled(file))
         for suffix in _VOXELS_OF.get(file.suffix.lower(), ()):
-            if file.with_suffix(suffix).is_file():
+            if os.path.isfile(file.with_suffix(suffix)):
                 digest.update(_sampled(file.with_suffix(suffix)))
     return digest.hexdigest()[:32]
 

@@ -85,5 +85,13 @@ def _lines(path: Path, text: str) -> Iterator[tuple[str, Record]]:
 
 
 def _looks_like_record(fields: list[str]) -> bool:
-    """Tell a record, also one with a wrong name, from the header line, which some files lack."""
-    return len(fields) >= 5 and fields[0].isdigit()
+    """Tell a record, also one with a wrong name or number, from the header line, which some files lack."""
+    return len(fields) >= 5 and (fields[0].isdigit() or all(map(_is_number, fields[2:5])))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -19,12 +19,12 @@ from regforest.io._dicom_files import (
     dicom_files,
     has_dicom_magic,
     may_be_dicom,
-    walk_files,
 )
 from regforest.io._dicom_frames import Frame, Skipped, import_pydicom, read_frames
 from regforest.io._dicom_geometry import DicomStack, stacks_of
 from regforest.io._dicom_pixels import read_voxels
 from regforest.io._dicom_tags import StackTags
+from regforest.io._folders import walk_files
 from regforest.io._names import split_name
 from regforest.spatial import Volume
 
@@ -47,7 +47,6 @@ __all__ = [
     "read_frames",
     "read_stack",
     "stacks_of",
-    "walk_files",
 ]
 
 _MAX_LISTED = 12

@@ -20,7 +20,7 @@ from regforest.io.dicom import DicomFile, Frame, Skipped, StackTags, import_pydi
 
 __all__ = ["Content", "read_index"]
 
-_VERSION = 1  # raise it when other tags are kept, or are understood in another way
+_VERSION = 2  # raise it when other tags are kept, or are understood in another way
 _KEPT = [field.name for field in fields(Frame) if field.name not in ("file", "tags", "patient")]
 _log = logging.getLogger(__name__)
 

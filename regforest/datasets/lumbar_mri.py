@@ -20,7 +20,7 @@ from regforest.datasets.case import Case, Dataset, Fault
 from regforest.datasets.terms import LUMBAR_MRI
 from regforest.errors import FileError
 from regforest.io import list_folder
-from regforest.io.dicom import DicomStack, Skipped, count_reasons, holds_dicom, read_stack, stacks_of
+from regforest.io.dicom import DicomContents, DicomStack, Skipped, count_reasons, holds_dicom, read_stack
 from regforest.spatial import AnnotatedScan, Landmarks, Volume
 
 __all__ = ["LumbarMriCase", "open_lumbar_mri", "patient_folders"]
@@ -78,19 +78,17 @@ def open_lumbar_mri(root: Path) -> Dataset:
     passed_over: list[Skipped] = []
     localizers = 0
     for folder, contents in _by_folder(read).items():
-        stacks = stacks_of(frame for frames in contents if not isinstance(frames, Skipped) for frame in frames)
-        scans = [stack for stack in stacks if not stack.tags.is_localizer]
-        skipped = [item for item in contents if isinstance(item, Skipped)]
-        lost = [item for item in skipped if item.series_uid and scans]
-        localizers += len(scans) < len(stacks)
-        passed_over += [item for item in skipped if item not in lost]
+        found = DicomContents.of(folder, contents)
+        lost = found.lost if found.scans else ()
+        localizers += len(found.scans) < len(found.stacks)
+        passed_over += [item for item in found.skipped if item not in lost]
         if lost:
             faults.append(_fault(root, folder, lost))
         else:
-            cases += _cases(root, folder, scans)
+            cases += _cases(root, folder, found.scans)
     if not cases and not faults:
-        found = f"{len(read)} files of other kinds"
-        raise FileError(root, "01_MRI_Data/<4 digits>/<study>/<series>/*.ima", found, _ADVICE)
+        others = f"{len(read)} files of other kinds"
+        raise FileError(root, "01_MRI_Data/<4 digits>/<study>/<series>/*.ima", others, _ADVICE)
     notes += [f"localizers passed over: {localizers}"] if localizers else []
     notes += [f"files passed over, {text}" for text in count_reasons(passed_over)]
     return _dataset(root, _uniquely_named(cases), tuple(faults), tuple(notes))

@@ -18,6 +18,7 @@ from regforest.spatial import Grid, Volume
 
 _META_IMAGE = (".mhd", ".mha")
 _NUMBER = re.compile(r"(\d+)-bit (signed integer|unsigned integer|float)")
+_WHO = re.compile(r"^ITK ERROR: \w+\(0x[0-9a-f]+\): ")  # class and address of the object
 _KINDS = {"signed integer": "i", "unsigned integer": "u", "float": "f"}
 
 # ITK talks to stderr about what the exceptions say already
@@ -114,4 +115,4 @@ def _unreadable(path: Path, error: RuntimeError) -> FileError:
 def _last_line(error: RuntimeError) -> str:
     lines = [line.strip() for line in str(error).strip().splitlines()]
     told = [line for line in lines if not line.startswith("Reason: ")]  # of the operating system, about another call
-    return (told or lines)[-1]
+    return _WHO.sub("", (told or lines)[-1])

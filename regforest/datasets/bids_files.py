@@ -118,9 +118,7 @@ def find_images(root: Path) -> tuple[list[BidsImage], list[Path]]:
     return sorted(images, key=lambda image: (image.name, image.path)), unreadable
 
 
-def find_annotations(
-    root: Path, images: Iterable[BidsImage]
-) -> tuple[dict[str, dict[str, list[Path]]], list[Path]]:
+def find_annotations(root: Path, images: Iterable[BidsImage]) -> tuple[dict[str, dict[str, list[Path]]], list[Path]]:
     """Find segmentations (``dseg``, VerSe's ``msk``) and centroids (``ctd``) below ``derivatives``.
 
     What this package itself wrote there is left out: predictions are no annotations.

@@ -212,11 +212,14 @@ def _image_files(listed: Iterable[Path]) -> dict[str, Path]:
 
 
 def _annotation_files(listed: Iterable[Path]) -> dict[str, Path]:
-    masks = [path for path in listed if strip_suffix(path.name) == "labels"]
-    if len(masks) > 1:
-        raise FileError(masks[0].parent, "one label image", " and ".join(path.name for path in masks), "remove one of them")
-    files = {"labels": masks[0]} if masks else {}
-    return files | {"landmarks": path for path in listed if path.name == "landmarks.json"}
+    found = {
+        "labels": [path for path in listed if strip_suffix(path.name) == "labels"],
+        "landmarks": [path for path in listed if path.name == "landmarks.json"],
+    }
+    if len(masks := found["labels"]) > 1:
+        names = " and ".join(path.name for path in masks)
+        raise FileError(masks[0].parent, "one label image", names, "remove one of them")
+    return {what: paths[0] for what, paths in found.items() if paths}
 
 
 def _patient_notes(cases: list[str], patients: Mapping[str, str], table: bool) -> list[str]:

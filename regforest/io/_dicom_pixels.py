@@ -80,7 +80,7 @@ def _pixels(file: DicomFile, indices: list[int], tags: StackTags) -> list[NDArra
         found = f"{len(pixels)} of {' and '.join(sorted({str(image.shape) for image in pixels}))}"
         raise FileError(file.name, f"{len(indices)} images of {tags.size_xy[::-1]} pixels", found, _COPY)
     if any(image.dtype.kind == "f" for image in pixels):
-        raise FileError(file.name, "whole numbers as stored values", "floats (a parametric map)", "convert it to NIfTI")
+        raise FileError(file.name, "whole numbers as pixels", "floats (a parametric map)", "convert it to NIfTI")
     return pixels
 
 
@@ -95,8 +95,9 @@ def _number_type(stack: DicomStack) -> type[np.generic]:
     if not whole or (stack.places != np.floor(stack.places)).any():
         return np.float32
     ends = [end + frame.intercept for frame in stack.frames for end in _range(frame)]
-    fitting = (kind for kind in (np.int16, np.int32) if np.iinfo(kind).min <= min(ends) and max(ends) <= np.iinfo(kind).max)
-    return next(fitting, np.float32)
+    if min(ends) >= -(2**15) and max(ends) < 2**15:
+        return np.int16
+    return np.int32 if min(ends) >= -(2**31) and max(ends) < 2**31 else np.float32
 
 
 def _range(frame: Frame) -> tuple[int, int]:

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from regforest.errors import FileError
-from regforest.io._voxel_files import VoxelFiles, beside
+from regforest.io._voxel_files import Coding, VoxelFiles, beside
 
 _MAX_HEADER_BYTES = 65_536
 _BYTE_ORDER = ("BinaryDataByteOrderMSB", "ElementByteOrderMSB")
@@ -34,7 +34,7 @@ def locate_meta_image(path: Path) -> VoxelFiles:
     compressed, big_endian = _is_true(header, "CompressedData"), any(_is_true(header, key) for key in _BYTE_ORDER)
     if compressed:
         _compare_compressed_size(files[0] if files else path, header, start or 0)
-    coding = "deflated" if compressed else "raw" if _is_true(header, "BinaryData") else "text"
+    coding: Coding = "deflated" if compressed else "raw" if _is_true(header, "BinaryData") else "text"
     return VoxelFiles(path, tuple(files) or (path,), start, coding, big_endian)
 
 

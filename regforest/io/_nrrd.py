@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from regforest.errors import FileError
-from regforest.io._voxel_files import VoxelFiles, beside
+from regforest.io._voxel_files import Coding, VoxelFiles, beside
 
 _MAX_HEADER_BYTES = 65_536
 _DEFLATED, _TEXT = ("gzip", "gz"), ("hex", "text", "txt", "ascii")
@@ -36,7 +36,7 @@ def locate_nrrd(path: Path) -> VoxelFiles:
     _require_millimetres(path, fields)
     name = fields.get("datafile", "")
     start = None if {"byteskip", "lineskip"} & fields.keys() else 0 if name else end
-    coding = "deflated" if encoding in _DEFLATED else "text" if encoding in _TEXT else "raw"
+    coding: Coding = "deflated" if encoding in _DEFLATED else "text" if encoding in _TEXT else "raw"
     big_endian = fields.get("endian", "").lower() == "big"
     return VoxelFiles(path, (beside(path, name) if name else path,), start, coding, big_endian)
 

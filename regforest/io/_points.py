@@ -102,9 +102,7 @@ def _place(path: Path, columns: Sequence[str]) -> tuple[str, str, str]:
     return place
 
 
-def _table_records(
-    reader: csv.DictReader[str], place: tuple[str, str, str], decimal_mark: str
-) -> Iterator[Record]:
+def _table_records(reader: csv.DictReader[str], place: tuple[str, str, str], decimal_mark: str) -> Iterator[Record]:
     for row in reader:
         name, *numbers = ((row.get(key) or "").strip() for key in ("name", *place, "score"))
         if name or any(numbers):  # spreadsheets write rows of nothing

@@ -18,7 +18,10 @@ from numpy.typing import NDArray
 from regforest.errors import FileError
 from regforest.io._names import require_file
 
-__all__ = ["VoxelFiles", "beside", "require_capacity"]
+__all__ = ["Coding", "VoxelFiles", "beside", "require_capacity"]
+
+Coding = Literal["raw", "deflated", "text"]
+"""How voxels are written: as they lie in memory, compressed by zlib or gzip, or as text."""
 
 _MAX_DEFLATE_RATIO = 1032  # what zlib and gzip reach on zeros (zlib's technical details)
 _TEXT_GAIN = 4  # a digit and a blank may stand for a number of eight bytes
@@ -47,7 +50,7 @@ class VoxelFiles:
     header: Path
     files: tuple[Path, ...]
     start: int | None
-    coding: Literal["raw", "deflated", "text"]
+    coding: Coding
     big_endian: bool = False
 
     def require(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:

@@ -25,7 +25,7 @@ def test_a_table_from_a_spreadsheet_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        ("case;patient\n01;A\n", "line 2"),
+        ("case:patient\n01:A\n", "line 2"),
         ("case,patient\n01,\n", "line 2"),
         ("case,patient\n1,A\n1,B\n", "'A' and 'B'"),
     ],

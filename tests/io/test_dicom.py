@@ -16,6 +16,7 @@ from regforest.errors import FileError
 from regforest.io import read_grid, read_volume
 from regforest.io.dicom import dicom_stem, holds_dicom, list_dicom, read_dicom
 from tests.io.dicom_maker import CT, SECRETS, image, placed, save, stack, write
+from tests.rights import closed
 
 VOXELS = np.random.default_rng(0).integers(0, 4000, (6, 8, 10)).astype(np.int16)
 
@@ -174,14 +175,11 @@ def test_names_with_blanks_and_umlauts_and_loops_of_links(tmp_path):
     assert any("broken" in note for note in scan.notes)
 
 
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may read everything")
 def test_a_folder_and_a_file_without_rights_are_told(tmp_path):
-    write(tmp_path, stack(VOXELS))[0].chmod(0)
-    (tmp_path / "locked").mkdir(mode=0)
-    try:
+    file = write(tmp_path, stack(VOXELS))[0]
+    (tmp_path / "locked").mkdir()
+    with closed(file), closed(tmp_path / "locked"):
         notes = read_dicom(tmp_path).notes
-    finally:
-        (tmp_path / "locked").chmod(0o700)
     assert any("locked" in note and "cannot be read" in note for note in notes)
     assert any("without the right to read it: 1" in note and "000.dcm" in note for note in notes)
 

@@ -186,7 +186,10 @@ def retagged(folder, **tags):
             lambda folder: write_series(folder / "more", np.zeros((2, 5, 6)), np.eye(4)),
             r"one series, found .*: 4 slices, ct axial\)",
         ),
-        (lambda folder: (folder / "003.dcm").unlink(), "one step between neighbouring images, found missing slices: 1"),
+        (
+            lambda folder: (folder / "003.dcm").unlink(),
+            "one step between neighbouring images, found missing slices: 1",
+        ),
         (
             lambda folder: write_series(
                 folder / "more", np.zeros((1, 5, 6)), STRAIGHT_GRID.matrix, PatientID="P2", Modality="MR"

@@ -382,7 +382,7 @@ def test_a_table_of_indices_alone_needs_the_image(tmp_path):
     ("text", "complaint"),
     [
         ("name,x,y,z\nL1,1,2,3\n", "columns x_mm, y_mm, z_mm"),
-        ("name,x_mm,y_mm,z_mm\nL1,1,2\n", "for z, found None in line 2"),
+        ("name,x_mm,y_mm,z_mm\nL1,1,2\n", "for z, found '' in line 2"),
         ("name,x_mm,y_mm,z_mm\nL1,1,2,3\nLL1,1,2,3\n", "'LL1' in line 3"),
     ],
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -15,7 +14,15 @@ from regforest.datasets.label_names import read_labels_json
 from regforest.datasets.masks import centroids, integer_labels
 from regforest.datasets.patients import read_patients
 from regforest.errors import FileError, FrameError
-from regforest.io import image_stem, landmark_stem, read_label_names, read_landmarks, read_volume, walk_files
+from regforest.io import (
+    image_stem,
+    landmark_stem,
+    read_json,
+    read_label_names,
+    read_landmarks,
+    read_volume,
+    walk_files,
+)
 from regforest.spatial import Grid, Landmarks, Volume
 
 __all__ = ["Annotation", "find_annotations", "find_references", "read_pair"]
@@ -176,12 +183,15 @@ def _mask(case: Case) -> list[Path]:
 def _is_landmark_file(path: Path) -> bool:
     """Tell landmarks from other JSON and tables (summaries, patients, names of labels)."""
     suffix = path.suffix.lower()
+    if suffix in (".csv", ".json") and not os.access(path, os.R_OK):
+        return True  # nobody knows: whoever needs it will be told
     if suffix == ".csv":
-        return "x_mm" in path.read_text(encoding="utf-8", errors="replace").partition("\n")[0]
+        with path.open(encoding="utf-8", errors="replace") as stream:
+            return "x_mm" in stream.readline().lower()
     if suffix == ".json":
         try:
-            content = json.loads(path.read_text(encoding="utf-8-sig"))
-        except (ValueError, RecursionError):
+            content = read_json(path)
+        except FileError:
             return path.name.lower().endswith(".mrk.json") or path.name.lower() == "landmarks.json"
         return isinstance(content, list) or (isinstance(content, dict) and not _LANDMARK_KEYS.isdisjoint(content))
     return suffix in (".lml", ".fcsv")

@@ -40,6 +40,8 @@ def fingerprint(files: Iterable[Path]) -> str:
 
 
 def _sampled(file: Path) -> bytes:
+    if not os.path.isfile(file):  # a pipe, say, would be waited for
+        return b"unreadable"
     try:
         with file.open("rb") as stream:
             size = file.stat().st_size

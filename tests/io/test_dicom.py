@@ -258,6 +258,25 @@ def test_two_patients_in_a_folder_are_refused_by_file_not_by_name(other, tmp_pat
     assert read_dicom(tmp_path, "1.8").volume.voxels.shape[0] == 5
 
 
+def test_two_patients_in_one_series_are_refused_and_not_taken_for_repeated_slices(tmp_path):
+    for name, patient in (("a", {}), ("b", {"PatientID": "MRN-9"})):
+        slices = stack(VOXELS, **patient)
+        for k, dataset in enumerate(slices):
+            dataset.SOPInstanceUID = f"1.2.{len(name + str(patient))}.{k + 1}"
+        write(tmp_path / name, slices)
+    for uid in (None, "1.2.3.4"):
+        with pytest.raises(FileError, match="expected images of one patient, found 2 patients"):
+            read_dicom(tmp_path, uid)
+
+
+def test_a_slice_that_has_lost_its_size_is_named_and_not_filled_in(tmp_path):
+    slices = stack(VOXELS)
+    del slices[2].Rows
+    write(tmp_path, slices)
+    with pytest.raises(FileError, match=r"002\.dcm: expected usable tags in all slices.*without Rows and Columns"):
+        read_dicom(tmp_path)
+
+
 def test_the_spelling_of_one_name_does_not_make_two_patients(tmp_path):
     two_patients(tmp_path, PatientName="GEHEIM^GRETE^^")
     assert read_dicom(tmp_path).stack.tags.series_uid == "1.7"

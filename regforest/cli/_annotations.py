@@ -183,11 +183,14 @@ def _mask(case: Case) -> list[Path]:
 def _is_landmark_file(path: Path) -> bool:
     """Tell landmarks from other JSON and tables (summaries, patients, names of labels)."""
     suffix = path.suffix.lower()
-    if suffix in (".csv", ".json") and not os.access(path, os.R_OK):
-        return True  # nobody knows: whoever needs it will be told
+    if suffix in (".csv", ".json"):
+        try:
+            with path.open(encoding="utf-8", errors="replace") as stream:
+                head = stream.readline()
+        except OSError:
+            return True  # nobody knows: whoever needs it will be told
     if suffix == ".csv":
-        with path.open(encoding="utf-8", errors="replace") as stream:
-            return "x_mm" in stream.readline().lower()
+        return "x_mm" in head.lower()
     if suffix == ".json":
         try:
             content = read_json(path)

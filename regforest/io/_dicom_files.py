@@ -82,7 +82,7 @@ def dicom_files(path: Path, notes: list[str]) -> Iterator[Iterator[DicomFile]]:
     FileError
         If there is nothing at `path`, or the archive is damaged, encrypted or too large.
     """
-    if path.is_dir():
+    if os.path.isdir(path):
         yield map(DicomFile.on_disk, walk_files(path, notes))
         return
     require_file(path, "DICOM: a folder, a zip or a file")

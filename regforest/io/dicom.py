@@ -6,6 +6,7 @@ series and what is wrong.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -227,7 +228,7 @@ def count_reasons(skipped: Sequence[Skipped]) -> list[str]:
 
 def dicom_stem(path: Path) -> str:
     """Name of a folder, zip or file for its results; never one of a tag."""
-    if path.is_dir():
+    if os.path.isdir(path):
         return path.resolve().name or "dicom"
     return split_name(path, (*DICOM_SUFFIXES, ".zip"))[0]
 

@@ -4,7 +4,7 @@ from regforest.io._atomic import clear_unfinished, write_bytes, write_json, writ
 from regforest.io._fingerprints import fingerprint
 from regforest.io._folders import leads_back, list_folder, walk_files
 from regforest.io._journal import Journal, differences
-from regforest.io._lml import lml_remarks
+from regforest.io._lml import LML_IDS, lml_remarks
 from regforest.io._lock import folder_lock
 from regforest.io._names import split_name
 from regforest.io._records import read_json, separator_of
@@ -24,6 +24,7 @@ from regforest.io.landmark_files import LANDMARK_SUFFIXES, landmark_stem, read_l
 __all__ = [
     "IMAGE_SUFFIXES",
     "LANDMARK_SUFFIXES",
+    "LML_IDS",
     "Journal",
     "clear_unfinished",
     "differences",

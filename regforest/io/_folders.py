@@ -44,8 +44,11 @@ def list_folder(folder: Path) -> tuple[list[Path], list[Path]]:
             entries = sorted((entry for entry in found if entry.name[0] != "."), key=lambda entry: entry.name)
     except OSError as error:
         raise FileError(folder, "a readable folder", error.strerror or str(error), "correct its rights") from error
-    folders = [Path(entry.path) for entry in entries if _is_folder(entry)]
-    return folders, [path for path in map(Path, entries) if path not in set(folders)]
+    folders: list[Path] = []
+    files: list[Path] = []
+    for entry in entries:
+        (folders if _is_folder(entry) else files).append(Path(entry.path))
+    return folders, files
 
 
 def walk_files(root: Path, notes: list[str]) -> Iterator[Path]:

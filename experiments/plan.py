@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import platform
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from experiments.options import Options, refuse_unknown, settings_keys, with_ove
 from experiments.protocol import Experiment, Fold, Method, Progress, limited
 from regforest.datasets import Case, Dataset, announce_terms, open_dataset
 from regforest.errors import DataError, FileError, UsageError
+from regforest.io import walk_files
 from regforest.spatial import AnnotatedScan
 
 __all__ = ["Plan", "circumstances", "make_plan"]
@@ -61,7 +63,7 @@ def make_plan(experiment: Experiment, options: Options) -> Plan:
     notes = [*dataset.notes, *channel_notes, *fold_notes]
     limit = experiment.quick_cases if options.limit is None and options.quick else options.limit
     folds = limited(folds, limit)
-    published = _published_files(options.published, {name for fold in folds for name in fold.test})
+    published = _published_files(options.published, {name for fold in folds for name in fold.test}, notes)
     identity = {
         "experiment": experiment.name,
         "methods": list(options.methods),
@@ -154,15 +156,20 @@ def _progress_of(bar: Any) -> Progress:
     return progress
 
 
-def _published_files(folder: Path | None, cases: set[str]) -> dict[str, Path]:
-    """LML files of a published method by case; a case without a file will count as missed."""
+def _published_files(folder: Path | None, cases: set[str], notes: list[str]) -> dict[str, Path]:
+    """LML files of a published method by case; a case without a file will count as missed.
+
+    Folders that cannot be looked at go to `notes`.
+    """
     if folder is None:
         return {}
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise FileError(folder, "a folder with <id>_centroids_conf.lml files", "no folder", "correct --published")
     suffix = "_centroids_conf"
     files: dict[str, Path] = {}
-    for path in sorted(folder.rglob(f"*{suffix}.lml")):
+    for path in walk_files(folder, notes):
+        if not path.name.endswith(f"{suffix}.lml"):
+            continue
         first = files.setdefault(path.stem.removesuffix(suffix), path)
         if first is not path:
             raise FileError(folder, "one file for each scan", f"{first} and {path}", "keep one of them")

@@ -16,10 +16,11 @@ import numpy as np
 __all__ = ["INSTRUMENTED", "Parser", "parsers"]
 
 INSTRUMENTED = (
-    "regforest.io._lml", "regforest.io._fcsv", "regforest.io._verse", "regforest.io._slicer", "regforest.io._points",
-    "regforest.io._records", "regforest.io._meta_image", "regforest.io._nrrd", "regforest.io._itk",
-    "regforest.io._nifti", "regforest.io.models", "regforest.io.expected_arrays", "regforest.io.landmark_files",
-    "regforest.datasets.splits", "regforest.datasets.patients", "regforest.datasets.label_names", "zipfile", "json",
+    "regforest.io._lml", "regforest.io._fcsv", "regforest.io._verse", "regforest.io._slicer",
+    "regforest.io._points", "regforest.io._records", "regforest.io._meta_image", "regforest.io._nrrd",
+    "regforest.io._voxel_files", "regforest.io._itk", "regforest.io._nifti", "regforest.io.models",
+    "regforest.io.expected_arrays", "regforest.io.landmark_files", "regforest.datasets.splits",
+    "regforest.datasets.patients", "regforest.datasets.label_names", "zipfile", "json",
 )  # fmt: skip
 
 

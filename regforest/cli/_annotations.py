@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from regforest.cli._batch import say
 from regforest.datasets import Case, detect_layout, open_dataset
 from regforest.datasets.label_names import read_labels_json
 from regforest.datasets.masks import centroids, integer_labels
 from regforest.datasets.patients import read_patients
 from regforest.errors import FileError, FrameError
-from regforest.io import image_stem, landmark_stem, read_label_names, read_landmarks, read_volume
+from regforest.io import (
+    image_stem,
+    landmark_stem,
+    read_json,
+    read_label_names,
+    read_landmarks,
+    read_volume,
+    walk_files,
+)
 from regforest.spatial import Grid, Landmarks, Volume
 
 __all__ = ["Annotation", "find_annotations", "find_references", "read_pair"]
@@ -93,9 +102,12 @@ def find_annotations(root: Path) -> dict[str, Annotation]:
     FileError
         If the folder is missing or holds nothing of the kind.
     """
-    if not root.is_dir():
+    if not os.path.isdir(root):
         raise FileError(root, "a folder of landmarks or label images", "nothing", "check the path")
-    files = (path for path in root.rglob("*") if path.is_file() and path.name[0] not in "._")
+    notes: list[str] = []
+    files = [path for path in walk_files(root, notes) if path.name[0] != "_"]
+    for note in notes:
+        say(note)
     paths = sorted(files, key=lambda path: (len(path.parts), path))
     landmarks = [path for path in paths if _is_landmark_file(path)]
     images = [path for path in paths if image_stem(path) != path.name]
@@ -104,7 +116,7 @@ def find_annotations(root: Path) -> dict[str, Annotation]:
         labels = [path for path in images if not image_stem(path).lower().startswith("image")]
     if not landmarks and not labels:
         raise FileError(root, "landmarks (.lml .mrk.json .csv .json .fcsv) or label images", "none", "check the path")
-    patients = read_patients(root / "patients.csv") if (root / "patients.csv").is_file() else {}
+    patients = read_patients(root / "patients.csv") if os.path.lexists(root / "patients.csv") else {}
     found: dict[str, Annotation] = {}
     for path, is_labels in [*((path, False) for path in landmarks), *((path, True) for path in labels)]:
         case = _case(path, image_stem(path) if is_labels else landmark_stem(path))
@@ -171,12 +183,18 @@ def _mask(case: Case) -> list[Path]:
 def _is_landmark_file(path: Path) -> bool:
     """Tell landmarks from other JSON and tables (summaries, patients, names of labels)."""
     suffix = path.suffix.lower()
+    if suffix in (".csv", ".json"):
+        try:
+            with path.open(encoding="utf-8", errors="replace") as stream:
+                head = stream.readline()
+        except OSError:
+            return True  # nobody knows: whoever needs it will be told
     if suffix == ".csv":
-        return "x_mm" in path.read_text(encoding="utf-8", errors="replace").partition("\n")[0]
+        return "x_mm" in head.lower()
     if suffix == ".json":
         try:
-            content = json.loads(path.read_text(encoding="utf-8-sig"))
-        except (ValueError, RecursionError):
+            content = read_json(path)
+        except FileError:
             return path.name.lower().endswith(".mrk.json") or path.name.lower() == "landmarks.json"
         return isinstance(content, list) or (isinstance(content, dict) and not _LANDMARK_KEYS.isdisjoint(content))
     return suffix in (".lml", ".fcsv")
@@ -205,6 +223,6 @@ def _names_near(path: Path) -> dict[int, str]:
     """Names in ``labels.json`` of the image's folder or the one above."""
     for folder in path.absolute().parents[:2]:
         file = folder / "labels.json"
-        if file.is_file():
+        if os.path.lexists(file):
             return read_labels_json(file)
     return {}

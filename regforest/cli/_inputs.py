@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -125,7 +126,7 @@ def cases_of(paths: Sequence[Path]) -> list[Input]:
     inputs, others = _bids_inputs(paths, ("T2w",))
     groups: dict[Path, dict[str, Path]] = {}
     stems: dict[Path, str] = {}
-    given = {file: path.is_dir() for path in others for file in _images_in(path)}
+    given = {file: os.path.isdir(path) for path in others for file in _images_in(path)}
     for path, in_case_folder in given.items():
         place, stem, channel = _place(path, in_case_folder)
         if channel in groups.setdefault(place, {}):
@@ -141,7 +142,7 @@ def bids_folders(paths: Sequence[Path]) -> list[Path]:
     """Which of the paths are BIDS data sets."""
     from regforest.datasets.bids_files import is_bids
 
-    return [path for path in paths if path.is_dir() and is_bids(path)]
+    return [path for path in paths if os.path.isdir(path) and is_bids(path)]
 
 
 def _bids_inputs(paths: Sequence[Path], suffixes: Sequence[str]) -> tuple[list[Input], list[Path]]:
@@ -167,11 +168,11 @@ def _bids_inputs(paths: Sequence[Path], suffixes: Sequence[str]) -> tuple[list[I
 
 
 def _images_in(path: Path) -> list[Path]:
-    from regforest.io import image_stem
+    from regforest.io import image_stem, list_folder
 
-    if not path.is_dir():
+    if not os.path.isdir(path):
         return [path]
-    known = [file for file in sorted(path.iterdir()) if image_stem(file) != file.name]
+    known = [file for file in list_folder(path)[1] if image_stem(file) != file.name]
     found = [file for file in known if image_stem(file) == "image" or _CHANNEL.fullmatch(image_stem(file))]
     return found or _dicom_in(path)
 
@@ -199,8 +200,8 @@ def _place(path: Path, in_case_folder: bool) -> tuple[Path, str, str]:
     """Return what identifies the case of a file, the stem of its results, and its channel."""
     stem = _stem(path)
     match = _CHANNEL.fullmatch(stem)
-    if not match or path.is_dir():
-        return path, path.absolute().parent.name if in_case_folder and not path.is_dir() else stem, "image"
+    if not match or os.path.isdir(path):
+        return path, path.absolute().parent.name if in_case_folder and not os.path.isdir(path) else stem, "image"
     if match["any"]:
         return path.parent, path.absolute().parent.name, match["any"]
     return path.parent / match["case"], match["case"], match["dixon"].lower()

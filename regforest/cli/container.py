@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     from regforest.io import write_label_image
     from regforest.spatial import Volume
 
-    if not Path(arguments.model).is_file():
+    if not os.path.isfile(arguments.model):
         raise UsageError(f"--model: no file {arguments.model!r}; train one, see regforest ivdm3seg --help")
     out = folder_to_write(arguments.out)
     files = {channel: _file(arguments.input, channel) for channel in _CHANNELS}
@@ -56,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _file(folder: Path, channel: str) -> Path:
     names = [f"{channel}.nii.gz", f"{channel}.nii"]
-    there = [folder / name for name in names if (folder / name).is_file()]
+    there = [folder / name for name in names if os.path.lexists(folder / name)]
     if len(there) != 1:
         found = "both" if there else "none"
         raise FileError(folder, f"one of {' and '.join(names)}", found, "put the four channels of one scan there")

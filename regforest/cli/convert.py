@@ -40,7 +40,7 @@ def add_commands(commands: Any) -> None:
         "--reference", type=Path, metavar="IMAGE|DIR",
         help="the image, needed to or from LML, VerSe and voxel indices; for .dcm the folder of the source series",
     )  # fmt: skip
-    parser.add_argument("--series-uid", metavar="UID", help="of a reference that is DICOM, for its grid")
+    parser.add_argument("--series-uid", metavar="UID", help="which series of a reference that is DICOM")
     parser.add_argument("--labels", metavar="TABLE", help=f"whose numbers stand in a label image: {_TABLES}")
     parser.add_argument("--to-labels", metavar="TABLE", help="whose numbers to write into a label image")
 
@@ -63,7 +63,7 @@ def _convert_landmarks(arguments: argparse.Namespace) -> None:
     if arguments.labels or arguments.to_labels:
         raise UsageError(f"--labels and --to-labels are about label images, {source} holds points")
     if _is_dicom(target):
-        _dicom_out().write_dicom_landmarks(read_landmarks(source), target, _series(arguments))
+        _dicom_out().write_dicom_landmarks(read_landmarks(source), target, *_series(arguments))
         return
     grid = _grid(arguments)
     write_landmarks(read_landmarks(source, grid), target, grid)
@@ -83,7 +83,7 @@ def _convert_labels(arguments: argparse.Namespace) -> None:
     elif arguments.to_labels:
         raise UsageError(f"--to-labels is about label images, {target} is none")
     elif _is_dicom(target):
-        _dicom_out().write_dicom_segmentation(label_map.labels, label_map.names, target, _series(arguments))
+        _dicom_out().write_dicom_segmentation(label_map.labels, label_map.names, target, *_series(arguments))
     else:
         write_landmarks(label_map.centroids(), target, _grid(arguments) or label_map.labels.grid)
 
@@ -114,11 +114,10 @@ def _grid(arguments: argparse.Namespace) -> Grid | None:
     return read_grid(arguments.reference, arguments.series_uid) if arguments.reference else None
 
 
-def _series(arguments: argparse.Namespace) -> Path:
+def _series(arguments: argparse.Namespace) -> tuple[Path, str | None]:
     if arguments.reference is None:
         raise UsageError(f"{arguments.target} refers to a DICOM series: name its folder, --reference DIR")
-    folder: Path = arguments.reference
-    return folder
+    return arguments.reference, arguments.series_uid
 
 
 def _dicom_out() -> Any:

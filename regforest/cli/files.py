@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,7 +44,7 @@ def run_inspect(arguments: argparse.Namespace) -> int:
     """Tell images, landmarks and data sets apart and describe them."""
     path = arguments.path
     is_dicom = _is_dicom(path, arguments.layout)
-    if path.is_dir() and not is_dicom:
+    if os.path.isdir(path) and not is_dicom:
         return _inspect_dataset(arguments)
     if arguments.export:
         raise UsageError("--export is an option for the folder of a data set")
@@ -83,7 +84,7 @@ def _describe_file(path: Path) -> dict[str, Any]:
             "points": {name: [round(float(x), 3) for x in landmarks[name]] for name in landmarks},
             "remarks": spine_remarks(landmarks),
         }
-    found = "another file" if path.exists() else "nothing"
+    found = "another file" if os.path.lexists(path) else "nothing"
     raise FileError(path, "an image, a landmark file or the folder of a data set", found, "check the name")
 
 
@@ -93,7 +94,7 @@ def _is_dicom(path: Path, layout: str) -> bool:
     from regforest.io import image_stem, landmark_stem
     from regforest.io.dicom import holds_dicom, may_be_dicom
 
-    if not path.is_dir():
+    if not os.path.isdir(path):
         return image_stem(path) == landmark_stem(path) == path.name and may_be_dicom(path)
     try:
         return layout == "auto" and not detect_layout(path)

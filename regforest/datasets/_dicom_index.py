@@ -15,12 +15,12 @@ from typing import Any
 
 from regforest.datasets.phantoms.cache import cache_root
 from regforest.errors import FileError
-from regforest.io import write_text
-from regforest.io.dicom import DicomFile, Frame, Skipped, StackTags, import_pydicom, read_frames, walk_files
+from regforest.io import walk_files, write_text
+from regforest.io.dicom import DicomFile, Frame, Skipped, StackTags, import_pydicom, read_frames
 
 __all__ = ["Content", "read_index"]
 
-_VERSION = 1  # raise it when other tags are kept, or are understood in another way
+_VERSION = 2  # raise it when other tags are kept, or are understood in another way
 _KEPT = [field.name for field in fields(Frame) if field.name not in ("file", "tags", "patient")]
 _log = logging.getLogger(__name__)
 

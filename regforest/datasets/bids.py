@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,10 +89,11 @@ def open_bids(root: Path) -> Dataset:
     images, unreadable = find_images(root)
     if not images and not unreadable:
         raise FileError(root, "images such as sub-01/anat/sub-01_T2w.nii.gz", "none", _ADVICE)
-    annotations = find_annotations(root, images)
+    annotations, hidden = find_annotations(root, images)
     cases: list[Case] = []
     faults = [
-        Fault(path.name, "open", f"{path}: this folder cannot be listed; correct its rights") for path in unreadable
+        Fault(path.name, "open", f"{path}: this folder cannot be listed; correct its rights")
+        for path in (*unreadable, *hidden)
     ]
     for name in sorted({image.name for image in images}):
         files = [image for image in images if image.name == name]
@@ -129,7 +131,7 @@ def _notes(root: Path, images: list[BidsImage], cases: list[Case]) -> list[str]:
 
 def _participants(root: Path) -> set[str]:
     path = root / "participants.tsv"
-    if not path.is_file():
+    if not os.path.lexists(path):
         return set()
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
@@ -146,7 +148,7 @@ def _label_names(mask: Path) -> Mapping[int, str]:
     """Learn what values mean: from the header, a table beside or above the mask, or, as VerSe's numbers."""
     stem = split_name(mask, (".nii", ".nii.gz"))[0]
     tables = [mask.with_name(f"{stem}.tsv"), *(folder / "dseg.tsv" for folder in mask.absolute().parents[:5])]
-    table = next((path for path in tables if path.is_file()), None)
+    table = next((path for path in tables if os.path.isfile(path)), None)
     names = read_label_names(mask) or (read_bids_labels(table) if table else {})
     if not names and stem.endswith("_msk"):
         return level_table("verse")

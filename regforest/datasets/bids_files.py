@@ -12,7 +12,6 @@ are understood as well: ``sub-verse004_ct.nii.gz``, ``_seg-vert_msk.nii.gz``, ``
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -22,6 +21,7 @@ from typing import Any
 
 from regforest._version import __version__
 from regforest.errors import FileError
+from regforest.io import leads_back, list_folder, read_json
 
 __all__ = [
     "DESCRIPTION",
@@ -83,18 +83,15 @@ class BidsImage:
 
 def is_bids(root: Path) -> bool:
     """Tell whether a folder calls itself a BIDS data set and holds subjects."""
-    return (root / DESCRIPTION).is_file() and any(True for _ in _subjects(_subjects_folder(root), []))
+    return os.path.isfile(root / DESCRIPTION) and any(True for _ in _subjects(_subjects_folder(root), []))
 
 
 def bids_description(root: Path) -> dict[str, Any]:
     """Read ``dataset_description.json``, empty where there is none; `FileError` if it is damaged."""
     path = root / DESCRIPTION
-    if not path.is_file():
+    if not os.path.lexists(path):
         return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
-        raise FileError(path, "a readable JSON file", str(error), "correct it in the file") from error
+    content = read_json(path)
     if not isinstance(content, dict):
         raise FileError(path, "a JSON object", type(content).__name__, "correct it in the file")
     return content
@@ -106,7 +103,7 @@ def find_images(root: Path) -> tuple[list[BidsImage], list[Path]]:
     Returns
     -------
     images : list of BidsImage
-        Sorted by name. Links to folders are followed once; a link to a file that is not there counts as an image.
+        Sorted by name. Links out of the data set are followed; a link to a file that is not there counts as an image.
     unreadable : list of Path
         Folders that cannot be listed.
     """
@@ -121,21 +118,24 @@ def find_images(root: Path) -> tuple[list[BidsImage], list[Path]]:
     return sorted(images, key=lambda image: (image.name, image.path)), unreadable
 
 
-def find_annotations(root: Path, images: Iterable[BidsImage]) -> dict[str, dict[str, list[Path]]]:
+def find_annotations(root: Path, images: Iterable[BidsImage]) -> tuple[dict[str, dict[str, list[Path]]], list[Path]]:
     """Find segmentations (``dseg``, VerSe's ``msk``) and centroids (``ctd``) below ``derivatives``.
 
     What this package itself wrote there is left out: predictions are no annotations.
 
     Returns
     -------
-    dict
+    found : dict
         Name of an image -> ``"masks"`` or ``"points"`` -> files.
+    unreadable : list of Path
+        Folders that cannot be listed.
     """
+    unreadable: list[Path] = []
     by_entities: dict[str, list[BidsImage]] = {}
     for image in images:
         by_entities.setdefault(image.entities, []).append(image)
     found: dict[str, dict[str, list[Path]]] = {}
-    for path in _annotation_files(root / "derivatives"):
+    for path in _annotation_files(root / "derivatives", unreadable):
         for entities in _prefixes(path.name):
             match = _ANNOTATION.fullmatch(path.name[len(entities) :])
             if not match:
@@ -144,7 +144,7 @@ def find_annotations(root: Path, images: Iterable[BidsImage]) -> dict[str, dict[
             for image in by_entities.get(entities, ()):
                 if {match["image"], match["described"]} <= {None, image.suffix}:
                     found.setdefault(image.name, {}).setdefault(what, []).append(path)
-    return found
+    return found, unreadable
 
 
 def derivative_description(folder: Path, source: Path) -> dict[str, Any]:
@@ -160,50 +160,46 @@ def derivative_description(folder: Path, source: Path) -> dict[str, Any]:
 
 
 def _subjects_folder(root: Path) -> Path:
-    return root / "rawdata" if (root / "rawdata").is_dir() else root
+    return root / "rawdata" if os.path.isdir(root / "rawdata") else root
 
 
-def _annotation_files(derivatives: Path) -> Iterator[Path]:
-    yield from _files(derivatives, [])
-    for pipeline in _entries(derivatives, []):
-        if not pipeline.is_dir() or pipeline.name.startswith("sub-"):
+def _annotation_files(derivatives: Path, unreadable: list[Path]) -> Iterator[Path]:
+    if not os.path.isdir(derivatives):
+        return
+    yield from _files(derivatives, unreadable)
+    for pipeline in _listed(derivatives, [])[0]:
+        if pipeline.name.startswith("sub-"):
             continue
         generated = bids_description(pipeline).get("GeneratedBy")
         if _TOOL not in [tool.get("Name") for tool in generated or () if isinstance(tool, dict)]:
-            yield from _files(pipeline, [])
+            yield from _files(pipeline, unreadable)
 
 
 def _files(folder: Path, unreadable: list[Path]) -> Iterator[Path]:
-    """Files in the subject, session and data type folders below a folder."""
-    seen: set[Path] = set()
+    """Files in the subject, session and data type folders below a folder; links back into it are passed over."""
     for subject in _subjects(folder, unreadable):
-        yield from _tree(subject, 2, seen, unreadable)
+        yield from _tree(subject, folder, 2, unreadable)
 
 
 def _subjects(folder: Path, unreadable: list[Path]) -> Iterator[Path]:
-    return (path for path in _entries(folder, unreadable) if path.name.startswith("sub-") and path.is_dir())
+    return (path for path in _listed(folder, unreadable)[0] if path.name.startswith("sub-"))
 
 
-def _tree(folder: Path, depth: int, seen: set[Path], unreadable: list[Path]) -> Iterator[Path]:
-    if folder.resolve() in seen:
+def _tree(folder: Path, root: Path, depth: int, unreadable: list[Path]) -> Iterator[Path]:
+    if leads_back(folder, root):
         return
-    seen.add(folder.resolve())
-    for entry in _entries(folder, unreadable):
-        if entry.is_dir():
-            if depth:
-                yield from _tree(entry, depth - 1, seen, unreadable)
-        else:
-            yield entry
+    folders, files = _listed(folder, unreadable)
+    yield from files
+    for inner in folders if depth else ():
+        yield from _tree(inner, root, depth - 1, unreadable)
 
 
-def _entries(folder: Path, unreadable: list[Path]) -> list[Path]:
-    if not folder.is_dir():
-        return []
+def _listed(folder: Path, unreadable: list[Path]) -> tuple[list[Path], list[Path]]:
     try:
-        return sorted(path for path in folder.iterdir() if path.name[0] != ".")
-    except OSError:
+        return list_folder(folder)
+    except FileError:
         unreadable.append(folder)
-        return []
+        return [], []
 
 
 def _prefixes(name: str) -> Iterator[str]:

@@ -13,6 +13,7 @@ from regforest.datasets.bids_files import IMAGE
 from regforest.datasets.case import Dataset
 from regforest.datasets.patients import read_patients
 from regforest.errors import FileError, UsageError
+from regforest.io import list_folder
 
 __all__ = ["LAYOUTS", "detect_layout", "open_dataset"]
 
@@ -98,7 +99,8 @@ def detect_layout(root: Path) -> str:
 
     if patient_folders(root):
         return "lumbar-mri"
-    for names in _names_by_depth(root):
+    unreadable: list[Path] = []
+    for names in _names_by_depth(root, unreadable):
         for layout, pattern in _PATTERNS:
             if any(pattern.fullmatch(name) for name in names):
                 return layout
@@ -106,22 +108,24 @@ def detect_layout(root: Path) -> str:
         "<id>.lml (spine-ct), NN_fat.nii (ivdm3seg), <case>/labels.nii.gz or landmarks.json (labelled-folder), "
         "sub-NN_T2w.nii.gz (bids) or <4 digits>/<study>/<series>/*.ima (lumbar-mri)"
     )
-    raise FileError(root, expected, "none of them", "check the path or name the --layout")
+    found = f"none of them; {unreadable[0]} cannot be listed" if unreadable else "none of them"
+    raise FileError(root, expected, found, "check the path and rights, or name the --layout")
 
 
-def _names_by_depth(root: Path) -> Iterator[list[str]]:
+def _names_by_depth(root: Path, unreadable: list[Path]) -> Iterator[list[str]]:
     """File names in the folder, then in all its sub-folders, and so on; links to folders are followed once."""
-    folders, seen = [root], {root.resolve()}
+    folders, seen = [root], {os.path.realpath(root)}
     for _ in range(_MAX_DEPTH + 1):
         names: list[str] = []
         deeper: list[Path] = []
         for folder in folders:
             try:
-                entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-            except OSError:
-                continue  # a folder without rights says nothing about the layout; opening it will report it
-            names += [entry.name for entry in entries if entry.is_file()]
-            deeper += [Path(entry.path) for entry in entries if entry.is_dir() and entry.name[0] != "."]
+                inner, files = list_folder(folder)
+            except FileError:
+                unreadable.append(folder)  # says nothing about the layout; opening the data set will report it
+                continue
+            names += [path.name for path in files]
+            deeper += inner
         yield names
-        folders = [folder for folder in deeper if folder.resolve() not in seen]
-        seen.update(folder.resolve() for folder in folders)
+        folders = [folder for folder in deeper if os.path.realpath(folder) not in seen]
+        seen.update(map(os.path.realpath, folders))

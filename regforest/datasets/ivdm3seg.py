@@ -29,7 +29,7 @@ from regforest.datasets.masks import centroids, labels_on_grid
 from regforest.datasets.patients import read_patients
 from regforest.datasets.terms import IVDM3SEG
 from regforest.errors import DataError, FileError, RegForestError
-from regforest.io import read_volume, write_volume
+from regforest.io import list_folder, read_volume, write_volume
 from regforest.spatial import AnnotatedScan, Grid, Volume
 
 __all__ = ["Ivdm3segCase", "open_ivdm3seg", "write_ivdm3seg_case"]
@@ -105,7 +105,7 @@ def open_ivdm3seg(root: Path, patients: Path | None = None) -> Dataset:
             cases.append(Ivdm3segCase(name, "", channels, files["labels"]))
     cases, more_faults, notes = _with_patients(cases, _patient_table(root, patients))
     all_faults = tuple(sorted([*faults, *more_faults], key=lambda fault: fault.case))
-    phantom = (root / "phantom.json").exists()
+    phantom = os.path.exists(root / "phantom.json")
     return Dataset(
         "MR phantom" if phantom else IVDM3SEG.name, "ivdm3seg", root, tuple(cases), all_faults,
         "" if phantom else IVDM3SEG.terms, "" if phantom else IVDM3SEG.citation, tuple(notes),
@@ -146,7 +146,7 @@ def _gather(root: Path) -> tuple[dict[str, dict[str, Path]], list[Fault]]:
     for path in _files(root, _MAX_DEPTH, faults):
         name, what = _meaning(path)
         first = found.setdefault(name, {}).setdefault(what, path) if name else path
-        if first.resolve() != path.resolve():  # the same file is met again behind a link to a folder
+        if os.path.realpath(first) != os.path.realpath(path):  # the same file is met again behind a link to a folder
             error = FileError(path, "one file for each channel of a scan", f"{first} too", "remove one of them")
             faults.append(Fault(name, "open", str(error)))
     return found, faults
@@ -166,22 +166,14 @@ def _meaning(path: Path) -> tuple[str, str]:
 
 def _files(folder: Path, depth: int, faults: list[Fault]) -> Iterator[Path]:
     """Files in a folder and below; sub-folders that cannot be read become faults."""
-    for entry in _entries(folder):
-        path = Path(entry.path)
-        if entry.is_file():
-            yield path
-        elif depth and entry.is_dir() and entry.name[0] not in "._":
+    folders, files = list_folder(folder)
+    yield from files
+    for path in folders if depth else ():
+        if path.name[0] != "_":
             try:
                 yield from _files(path, depth - 1, faults)
             except FileError as error:
-                faults.append(Fault(entry.name, "open", str(error)))
-
-
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    try:
-        return sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError as error:
-        raise FileError(folder, "a readable folder", error.strerror or str(error), "check path and rights") from error
+                faults.append(Fault(path.name, "open", str(error)))
 
 
 def _read_mask(case: Case) -> Volume:
@@ -197,7 +189,7 @@ def _read_mask(case: Case) -> Volume:
 
 def _patient_table(root: Path, patients: Path | None) -> dict[str, str] | None:
     path = patients or root / "patients.csv"
-    return read_patients(path) if patients or path.exists() else None
+    return read_patients(path) if patients or os.path.lexists(path) else None
 
 
 def _with_patients(cases: list[Case], table: Mapping[str, str] | None) -> tuple[list[Case], list[Fault], list[str]]:

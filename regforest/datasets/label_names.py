@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from regforest.errors import FileError, LevelError
-from regforest.io import write_json
+from regforest.io import read_json, write_json
 from regforest.spatial import level
 
 __all__ = ["read_labels_json", "write_labels_json"]
@@ -29,10 +28,7 @@ def read_labels_json(path: Path) -> dict[int, str]:
     FileError
         If the file cannot be read, a value is not a positive number, a level is unknown, or two values mean one.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise FileError(path, "a readable JSON file", str(error), "correct or replace it") from error
+    content = read_json(path)
     if not isinstance(content, dict) or not content:
         raise FileError(path, _EXPECTED, repr(content)[:80], _ADVICE)
     try:

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ from regforest.datasets.patients import read_patients, write_patients
 from regforest.errors import DataError, FileError, RegForestError
 from regforest.io import (
     IMAGE_SUFFIXES,
+    list_folder,
     read_landmarks,
     read_volume,
     write_label_image,
@@ -94,16 +96,18 @@ def open_labelled_folder(root: Path) -> Dataset:
     FileError
         If the folder, ``labels.json`` or ``patients.csv`` cannot be used, or there is no case.
     """
-    folders = _sub_folders(root)
+    folders = [path for path in list_folder(root)[0] if path.name[0] != "_"]
     names_file, patients_file = root / "labels.json", root / "patients.csv"
-    label_names = read_labels_json(names_file) if names_file.exists() else None
-    patients = read_patients(patients_file) if patients_file.exists() else {}
+    has_patients = os.path.lexists(patients_file)
+    label_names = read_labels_json(names_file) if os.path.lexists(names_file) else None
+    patients = read_patients(patients_file) if has_patients else {}
     cases: list[Case] = []
     faults: list[Fault] = []
     notes: list[str] = []
     for folder in folders:
         try:
-            images, annotations = _image_files(folder), _annotation_files(folder)
+            files = list_folder(folder)[1]
+            images, annotations = _image_files(files), _annotation_files(files)
             if not images and not annotations:
                 notes.append(f"{folder.name}: left out, neither an image nor an annotation in it")
                 continue
@@ -112,7 +116,7 @@ def open_labelled_folder(root: Path) -> Dataset:
             faults.append(Fault(folder.name, "open", str(error)))
     if not cases and not faults:
         raise FileError(root, "case folders with image.nii.gz and labels.nii.gz", "none", _ADVICE)
-    notes += _patient_notes([case.name for case in cases], patients, patients_file.exists())
+    notes += _patient_notes([case.name for case in cases], patients, has_patients)
     return Dataset(root.name, "labelled-folder", root, tuple(cases), tuple(faults), notes=tuple(notes))
 
 
@@ -193,42 +197,29 @@ def _case(
     return LabelledCase(folder.name, patient, images, annotation, label_names or {})
 
 
-def _sub_folders(root: Path) -> list[Path]:
-    try:
-        return sorted(path for path in root.iterdir() if path.is_dir() and path.name[0] not in "._")
-    except OSError as error:
-        raise FileError(root, "a readable folder", error.strerror or str(error), "correct the path") from error
-
-
-def _image_files(folder: Path) -> dict[str, Path]:
+def _image_files(listed: Iterable[Path]) -> dict[str, Path]:
     files: dict[str, Path] = {}
-    for path in _listing(folder):
+    for path in listed:
         stem = strip_suffix(path.name)
         if stem is None or not (stem == "image" or stem.startswith("image_")):
             continue
         channel = stem.removeprefix("image_")
         if channel in files:
             found = f"{files[channel].name} and {path.name}"
-            raise FileError(folder, f"one file for channel {channel!r}", found, "remove one of them")
+            raise FileError(path.parent, f"one file for channel {channel!r}", found, "remove one of them")
         files[channel] = path
     return files
 
 
-def _annotation_files(folder: Path) -> dict[str, Path]:
-    masks = [path for path in _listing(folder) if strip_suffix(path.name) == "labels"]
-    if len(masks) > 1:
-        raise FileError(folder, "one label image", " and ".join(path.name for path in masks), "remove one of them")
-    files = {"labels": masks[0]} if masks else {}
-    if (folder / "landmarks.json").exists():
-        files["landmarks"] = folder / "landmarks.json"
-    return files
-
-
-def _listing(folder: Path) -> list[Path]:
-    try:
-        return sorted(path for path in folder.iterdir() if path.is_file())
-    except OSError as error:
-        raise FileError(folder, "a readable folder", error.strerror or str(error), "correct its rights") from error
+def _annotation_files(listed: Iterable[Path]) -> dict[str, Path]:
+    found = {
+        "labels": [path for path in listed if strip_suffix(path.name) == "labels"],
+        "landmarks": [path for path in listed if path.name == "landmarks.json"],
+    }
+    if len(masks := found["labels"]) > 1:
+        names = " and ".join(path.name for path in masks)
+        raise FileError(masks[0].parent, "one label image", names, "remove one of them")
+    return {what: paths[0] for what, paths in found.items() if paths}
 
 
 def _patient_notes(cases: list[str], patients: Mapping[str, str], table: bool) -> list[str]:

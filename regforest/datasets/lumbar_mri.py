@@ -19,7 +19,8 @@ from regforest.datasets._dicom_index import Content, read_index
 from regforest.datasets.case import Case, Dataset, Fault
 from regforest.datasets.terms import LUMBAR_MRI
 from regforest.errors import FileError
-from regforest.io.dicom import DicomStack, Skipped, count_reasons, holds_dicom, read_stack, stacks_of
+from regforest.io import list_folder
+from regforest.io.dicom import DicomContents, DicomStack, Skipped, count_reasons, holds_dicom, read_stack
 from regforest.spatial import AnnotatedScan, Landmarks, Volume
 
 __all__ = ["LumbarMriCase", "open_lumbar_mri", "patient_folders"]
@@ -77,19 +78,17 @@ def open_lumbar_mri(root: Path) -> Dataset:
     passed_over: list[Skipped] = []
     localizers = 0
     for folder, contents in _by_folder(read).items():
-        stacks = stacks_of(frame for frames in contents if not isinstance(frames, Skipped) for frame in frames)
-        scans = [stack for stack in stacks if not stack.tags.is_localizer]
-        skipped = [item for item in contents if isinstance(item, Skipped)]
-        lost = [item for item in skipped if item.series_uid and scans]
-        localizers += len(scans) < len(stacks)
-        passed_over += [item for item in skipped if item not in lost]
+        found = DicomContents.of(folder, contents)
+        lost = found.lost if found.scans else ()
+        localizers += len(found.scans) < len(found.stacks)
+        passed_over += [item for item in found.skipped if item not in lost]
         if lost:
             faults.append(_fault(root, folder, lost))
         else:
-            cases += _cases(root, folder, scans)
+            cases += _cases(root, folder, found.scans)
     if not cases and not faults:
-        found = f"{len(read)} files of other kinds"
-        raise FileError(root, "01_MRI_Data/<4 digits>/<study>/<series>/*.ima", found, _ADVICE)
+        others = f"{len(read)} files of other kinds"
+        raise FileError(root, "01_MRI_Data/<4 digits>/<study>/<series>/*.ima", others, _ADVICE)
     notes += [f"localizers passed over: {localizers}"] if localizers else []
     notes += [f"files passed over, {text}" for text in count_reasons(passed_over)]
     return _dataset(root, _uniquely_named(cases), tuple(faults), tuple(notes))
@@ -115,7 +114,7 @@ def _by_folder(read: Mapping[Path, Content]) -> dict[Path, list[Content]]:
 def _dataset(
     root: Path, cases: tuple[LumbarMriCase, ...], faults: tuple[Fault, ...], notes: tuple[str, ...]
 ) -> Dataset:
-    if any((place / "phantom.json").exists() for place in (root, *root.absolute().parents[:3])):
+    if any(os.path.exists(place / "phantom.json") for place in (root, *root.absolute().parents[:3])):
         return Dataset("MR phantom", "lumbar-mri", root, cases, faults, notes=notes)
     terms = LUMBAR_MRI
     return Dataset(terms.name, "lumbar-mri", root, cases, faults, terms.terms, terms.citation, notes)
@@ -133,8 +132,8 @@ def _is_patient(folder: Path) -> bool:
 
 def _folders(folder: Path) -> list[Path]:
     try:
-        return sorted(Path(entry.path) for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] != ".")
-    except OSError:
+        return list_folder(folder)[0]
+    except FileError:
         return []  # what cannot be read is reported when the index is made
 
 

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from regforest.errors import FileError
+from regforest.io import separator_of
 
 __all__ = ["read_patients", "write_patients"]
 
 
 def read_patients(path: Path) -> dict[str, str]:
-    """Read a table with the columns ``case,patient``.
+    """Read a table with the columns ``case,patient``; semicolons or tabs may stand for the commas.
 
     Returns
     -------
@@ -27,7 +28,9 @@ def read_patients(path: Path) -> dict[str, str]:
     advice = "write a first line 'case,patient' and one line for each case"
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
-            rows = list(csv.DictReader(stream))
+            head = stream.readline()
+            stream.seek(0)
+            rows = list(csv.DictReader(stream, delimiter=separator_of(head)))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise FileError(path, "a table of cases and patients", str(error), advice) from error
     patients: dict[str, str] = {}

@@ -6,8 +6,8 @@ extra ``sheets``; the data set is complete without it.
 
 from __future__ import annotations
 
-import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,7 @@ def read_scan_sheet(path: Path) -> dict[str, dict[str, str]]:
     return scans
 
 
-def _rows(path: Path) -> Iterator[Sequence[Any]]:
+def _rows(path: Path) -> list[Sequence[Any]]:
     try:
         import openpyxl  # type: ignore[import-untyped]
     except ImportError as error:
@@ -76,19 +76,10 @@ def _rows(path: Path) -> Iterator[Sequence[Any]]:
             f"{path.name}: reading it needs openpyxl, pip install 'regforest[sheets]'; going on without it"
         ) from error
     try:
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        zipfile.BadZipFile,
-        openpyxl.utils.exceptions.InvalidFileException,
-    ) as error:
-        raise FileError(path, "an Excel sheet", str(error), _ADVICE) from error
-    try:
-        yield from book.worksheets[0].iter_rows(values_only=True)
-    finally:
-        book.close()
+        with closing(openpyxl.load_workbook(path, read_only=True, data_only=True)) as book:
+            return list(book.worksheets[0].iter_rows(values_only=True))
+    except Exception as error:  # openpyxl promises no kinds of errors for damaged files
+        raise FileError(path, "an Excel sheet", f"{type(error).__name__}: {error}", _ADVICE) from error
 
 
 def _add(scans: dict[str, dict[str, str]], head: Sequence[str], cells: Sequence[str]) -> None:

@@ -13,6 +13,7 @@ it lies in the folder.
 
 from __future__ import annotations
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Collection, Mapping
@@ -24,7 +25,16 @@ from regforest.datasets.case import Case, Dataset, Fault
 from regforest.datasets.scan_sheet import find_sheet, read_scan_sheet
 from regforest.datasets.terms import SPINE_CT
 from regforest.errors import DataError, FileError, RegForestError
-from regforest.io import IMAGE_SUFFIXES, image_stem, lml_remarks, read_grid, read_landmarks, read_volume
+from regforest.io import (
+    IMAGE_SUFFIXES,
+    image_stem,
+    leads_back,
+    list_folder,
+    lml_remarks,
+    read_grid,
+    read_landmarks,
+    read_volume,
+)
 from regforest.spatial import AnnotatedScan, Volume, hounsfield_doubt
 
 __all__ = ["SpineCtCase", "open_spine_ct"]
@@ -140,36 +150,33 @@ def open_spine_ct(root: Path) -> Dataset:
     if alone:
         notes.append(f"scans outside patientNNNN folders, each counted as a patient of its own: {alone}")
     # phantoms are written in this layout too, and are free of terms
-    phantom = (root / "phantom.json").exists()
+    phantom = os.path.exists(root / "phantom.json")
     name, terms, citation = ("CT phantom", "", "") if phantom else (own, SPINE_CT.terms, SPINE_CT.citation)
     return Dataset(name, "spine-ct", root, tuple(cases), tuple(faults), terms, citation, tuple(notes))
 
 
-def _walk(search: _Search, folder: Path, patient: str, depth: int, seen: set[Path]) -> None:
+def _walk(search: _Search, folder: Path, patient: str, depth: int, seen: set[str]) -> None:
     """Collect the scans in a folder and below; links in a circle are followed once."""
-    resolved = folder.resolve()
-    if resolved in seen or depth < 0:
+    place = os.path.realpath(folder)
+    if place in seen or depth < 0 or leads_back(folder, search.root):
         return
-    seen.add(resolved)
+    seen.add(place)
     try:
-        entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    except OSError as error:
-        fault = FileError(folder, "a readable folder", error.strerror or str(error), "correct its rights")
-        search.faults.append(Fault(folder.name, "open", str(fault)))
+        folders, files = list_folder(folder)
+    except FileError as error:
+        search.faults.append(Fault(folder.name, "open", str(error)))
         return
     only = folder.name if _is_id(folder.name) and folder != search.root else ""
     if only:
         search.scans[only].folders.append(folder)
         search.scans[only].patient = patient
-    for path in entries:
-        if path.is_file():
-            _collect(search, path, only, patient)
-        elif path.is_dir() and not only:
-            found = _PATIENT.fullmatch(path.name)
-            if patient and not _is_id(path.name):
-                search.leave_out(path, "its name is not all digits")
-            else:
-                _walk(search, path, path.name if found else patient, depth - 1, seen)
+    for path in files:
+        _collect(search, path, only, patient)
+    for path in folders if not only else ():
+        if patient and not _is_id(path.name):
+            search.leave_out(path, "its name is not all digits")
+        else:
+            _walk(search, path, path.name if _PATIENT.fullmatch(path.name) else patient, depth - 1, seen)
 
 
 def _collect(search: _Search, path: Path, only: str, patient: str) -> None:

@@ -11,13 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from regforest.errors import DataError
-from regforest.spatial import PAPER_LEVELS, Grid, Landmarks, Volume
+from regforest.io import LML_IDS
+from regforest.spatial import Grid, Landmarks, Volume
 from regforest.spatial.annotated import is_file_name
 
 __all__ = ["write_spine_ct_case"]
-
-# C1 .. S2 are 10 .. 260; levels that the numbering does not know take numbers between and beyond
-_LML_IDS = {**{name: 10 * (i + 1) for i, name in enumerate(PAPER_LEVELS)}, "T13": 195, "L6": 245}
 
 
 def write_spine_ct_case(root: Path, patient: str, scan_id: str, volume: Volume, landmarks: Landmarks) -> Path:
@@ -80,5 +78,5 @@ def _annotation(landmarks: Landmarks) -> str:
     lines = ["# LML: id, name, x, y, z in mm from the first voxel"]
     for name in landmarks:
         x, y, z = landmarks[name]
-        lines.append(f"{_LML_IDS[name]}\t{name}\t{x:.4f}\t{y:.4f}\t{z:.4f}")
+        lines.append(f"{LML_IDS[name]}\t{name}\t{x:.4f}\t{y:.4f}\t{z:.4f}")
     return "\n".join(lines) + "\n"

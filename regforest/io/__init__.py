@@ -2,10 +2,12 @@
 
 from regforest.io._atomic import clear_unfinished, write_bytes, write_json, write_text
 from regforest.io._fingerprints import fingerprint
+from regforest.io._folders import leads_back, list_folder, walk_files
 from regforest.io._journal import Journal, differences
-from regforest.io._lml import lml_remarks
+from regforest.io._lml import LML_IDS, lml_remarks
 from regforest.io._lock import folder_lock
 from regforest.io._names import split_name
+from regforest.io._records import read_json, separator_of
 from regforest.io.dicom import list_dicom, read_dicom
 from regforest.io.images import (
     IMAGE_SUFFIXES,
@@ -22,6 +24,7 @@ from regforest.io.landmark_files import LANDMARK_SUFFIXES, landmark_stem, read_l
 __all__ = [
     "IMAGE_SUFFIXES",
     "LANDMARK_SUFFIXES",
+    "LML_IDS",
     "Journal",
     "clear_unfinished",
     "differences",
@@ -29,15 +32,20 @@ __all__ = [
     "folder_lock",
     "image_stem",
     "landmark_stem",
+    "leads_back",
     "list_dicom",
+    "list_folder",
     "lml_remarks",
     "read_bids_labels",
     "read_dicom",
     "read_grid",
+    "read_json",
     "read_label_names",
     "read_landmarks",
     "read_volume",
+    "separator_of",
     "split_name",
+    "walk_files",
     "write_bids_labels",
     "write_bytes",
     "write_json",

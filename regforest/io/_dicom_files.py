@@ -6,7 +6,6 @@ An archive is read in place and never unpacked, so that no entry can reach a pat
 from __future__ import annotations
 
 import os
-import stat
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,9 +15,10 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from regforest.errors import FileError
+from regforest.io._folders import is_shown, walk_files
 from regforest.io._names import require_file
 
-__all__ = ["DicomFile", "begins_as_dicom", "dicom_files", "has_dicom_magic", "may_be_dicom", "walk_files"]
+__all__ = ["DicomFile", "begins_as_dicom", "dicom_files", "has_dicom_magic", "may_be_dicom"]
 
 DICOM_SUFFIXES = (".dcm", ".ima")
 _ZIP = ".zip"
@@ -82,7 +82,7 @@ def dicom_files(path: Path, notes: list[str]) -> Iterator[Iterator[DicomFile]]:
     FileError
         If there is nothing at `path`, or the archive is damaged, encrypted or too large.
     """
-    if path.is_dir():
+    if os.path.isdir(path):
         yield map(DicomFile.on_disk, walk_files(path, notes))
         return
     require_file(path, "DICOM: a folder, a zip or a file")
@@ -97,25 +97,6 @@ def dicom_files(path: Path, notes: list[str]) -> Iterator[Iterator[DicomFile]]:
         yield _entries(archive, path, notes)
 
 
-def walk_files(root: Path, notes: list[str]) -> Iterator[Path]:
-    """Regular files in a folder and below, sorted; hidden ones are passed over, linked folders visited once."""
-
-    def unreadable(error: OSError) -> None:
-        notes.append(f"{error.filename}: passed over, the folder cannot be read ({error.strerror})")
-
-    seen = {os.path.realpath(root)}
-    for folder, folders, names in os.walk(root, onerror=unreadable, followlinks=True):
-        places = {name: os.path.realpath(os.path.join(folder, name)) for name in sorted(folders)}
-        folders[:] = [name for name, place in places.items() if place not in seen and _is_shown(name)]
-        seen.update(places.values())
-        for path in (Path(folder, name) for name in sorted(names) if _is_shown(name)):
-            try:
-                if stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for without end
-                    yield path
-            except OSError as error:
-                notes.append(f"{path}: passed over ({error.strerror})")
-
-
 def _entries(archive: zipfile.ZipFile, path: Path, notes: list[str]) -> Iterator[DicomFile]:
     entries = sorted((entry for entry in archive.infolist() if not entry.is_dir()), key=lambda entry: entry.filename)
     total = sum(entry.file_size for entry in entries)
@@ -128,9 +109,5 @@ def _entries(archive: zipfile.ZipFile, path: Path, notes: list[str]) -> Iterator
             raise FileError(path, "an archive without a password", "an encrypted one", "unpack it yourself")
         if ".." in parts or parts[0] == "/" or PureWindowsPath(entry.filename).anchor:
             notes.append(f"{path}: the entry {entry.filename!r} points out of the archive and was passed over")
-        elif all(map(_is_shown, parts)):
+        elif all(map(is_shown, parts)):
             yield DicomFile(f"{path}/{entry.filename}", partial(archive.open, entry))
-
-
-def _is_shown(name: str) -> bool:
-    return not name.startswith(".") and name != "__MACOSX"

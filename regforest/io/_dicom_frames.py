@@ -31,7 +31,7 @@ _TAGS = [
     "SOPClassUID", "SOPInstanceUID", "Modality", "SeriesInstanceUID", "SeriesNumber", "SeriesDescription",
     "ProtocolName", "ImageType", "InstanceNumber", "AcquisitionNumber", "EchoTime", "RepetitionTime",
     "TemporalPositionIdentifier", "DiffusionBValue", "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel",
-    "BitsStored", "PixelRepresentation", "PhotometricInterpretation", "ImagePositionPatient",
+    "BitsStored", "HighBit", "PixelRepresentation", "PhotometricInterpretation", "ImagePositionPatient",
     "ImageOrientationPatient", "PixelSpacing", "SliceThickness", "SpacingBetweenSlices", "RescaleSlope",
     "RescaleIntercept", "ModalityLUTSequence", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
     "PatientID", "PatientName",
@@ -135,7 +135,10 @@ def read_frames(file: DicomFile) -> list[Frame] | Skipped:
 def _frames(file: DicomFile, dataset: Dataset) -> list[Frame] | Skipped:
     kind = dataset.get("Modality") or "no modality"
     if not dataset.get("Rows") or not dataset.get("Columns") or kind in _NOT_IMAGES:
-        return Skipped(file, f"no image but {getattr(dataset.get('SOPClassUID'), 'name', '') or kind}")
+        what = getattr(dataset.get("SOPClassUID"), "name", "") or kind
+        if what.endswith("Image Storage") and kind in _SCANNERS:
+            return Skipped(file, "without Rows and Columns", str(dataset.get("SeriesInstanceUID", "")))
+        return Skipped(file, f"no image but {what}")
     if dataset.get("SamplesPerPixel", 1) != 1:
         return Skipped(file, "a colour picture")
     count = int(dataset.get("NumberOfFrames") or 1)

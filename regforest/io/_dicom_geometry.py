@@ -83,7 +83,8 @@ def stacks_of(frames: Iterable[Frame]) -> list[DicomStack]:
     """
 
     def key(frame: Frame) -> Any:
-        return (frame.tags.series_number, *map(str, vars(frame.tags).values()))
+        # the patient too: one series of two people must be seen as such, not as repeated slices
+        return (frame.tags.series_number, *map(str, vars(frame.tags).values()), frame.patient)
 
     stacks: list[DicomStack] = []
     for _, alike in groupby(sorted(frames, key=key), key):

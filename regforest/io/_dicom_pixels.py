@@ -79,6 +79,8 @@ def _pixels(file: DicomFile, indices: list[int], tags: StackTags) -> list[NDArra
     if len(pixels) != len(indices) or any(image.shape != tags.size_xy[::-1] for image in pixels):
         found = f"{len(pixels)} of {' and '.join(sorted({str(image.shape) for image in pixels}))}"
         raise FileError(file.name, f"{len(indices)} images of {tags.size_xy[::-1]} pixels", found, _COPY)
+    if any(image.dtype.kind == "f" for image in pixels):
+        raise FileError(file.name, "whole numbers as pixels", "floats (a parametric map)", "convert it to NIfTI")
     return pixels
 
 
@@ -93,7 +95,9 @@ def _number_type(stack: DicomStack) -> type[np.generic]:
     if not whole or (stack.places != np.floor(stack.places)).any():
         return np.float32
     ends = [end + frame.intercept for frame in stack.frames for end in _range(frame)]
-    return np.int16 if min(ends) >= -(2**15) and max(ends) < 2**15 else np.int32
+    if min(ends) >= -(2**15) and max(ends) < 2**15:
+        return np.int16
+    return np.int32 if min(ends) >= -(2**31) and max(ends) < 2**31 else np.float32
 
 
 def _range(frame: Frame) -> tuple[int, int]:
@@ -107,4 +111,10 @@ def _rescaled(pixels: NDArray[Any], frame: Frame, kind: type[np.generic]) -> NDA
     wide = pixels.astype(np.float64)
     if frame.is_inverted and frame.tags.modality != "CT":
         wide = sum(_range(frame)) - wide
-    return (wide * frame.slope + frame.intercept).astype(kind)
+    with np.errstate(over="ignore"):
+        values = (wide * frame.slope + frame.intercept).astype(kind)
+    if not np.isfinite(values).all():
+        expected = "finite values after rescaling"
+        found = f"a slope of {frame.slope:g} and an intercept of {frame.intercept:g}"
+        raise FileError(frame.file.name, expected, found, "correct the tags, or export the series again")
+    return values

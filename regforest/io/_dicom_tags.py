@@ -140,10 +140,13 @@ def thickness_of(groups: Groups) -> float:
 
 
 def bits_of(dataset: Dataset) -> int:
-    """Return the number of bits of a stored value; raises `TagError` if it makes no sense."""
+    """Return the number of bits of a stored value, the lowest ones of each; raises `TagError` if it is otherwise."""
     bits = int(dataset.get("BitsStored") or 16)
     if not 1 <= bits <= _MAX_BITS:
         raise TagError(f"BitsStored (0028,0101) should be 1 to {_MAX_BITS}, found {bits}")
+    high = int(dataset.get("HighBit", bits - 1))
+    if high != bits - 1:  # withdrawn from the standard; decoders overlook it
+        raise TagError(f"HighBit (0028,0102) should be {bits - 1}, one below BitsStored, found {high}")
     return bits
 
 

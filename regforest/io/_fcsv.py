@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from regforest.errors import FileError, FrameError
-from regforest.io._records import ADVICE, Record, read_text, to_landmarks
+from regforest.io._records import ADVICE, Record, from_voxels, read_text, to_landmarks
 from regforest.io._slicer import SIGNS, signed
 from regforest.spatial import Grid, Landmarks
 
@@ -31,7 +31,7 @@ def read_fcsv(path: Path, grid: Grid | None) -> Landmarks:
         return to_landmarks(path, turned)
     if grid is None:
         raise FrameError(f"{path}: its points are voxel indices; give the image they belong to (--reference)")
-    return to_landmarks(path, records, "grid").mapped(grid.index_to_lps, "LPS")
+    return from_voxels(path, to_landmarks(path, records, "grid"), grid)
 
 
 def _header_fields(lines: list[str]) -> Iterator[tuple[str, str]]:

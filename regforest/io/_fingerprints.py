@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -33,12 +34,14 @@ def fingerprint(files: Iterable[Path]) -> str:
     for file in files:
         digest.update(_sampled(file))
         for suffix in _VOXELS_OF.get(file.suffix.lower(), ()):
-            if file.with_suffix(suffix).is_file():
+            if os.path.isfile(file.with_suffix(suffix)):
                 digest.update(_sampled(file.with_suffix(suffix)))
     return digest.hexdigest()[:32]
 
 
 def _sampled(file: Path) -> bytes:
+    if not os.path.isfile(file):  # a pipe, say, would be waited for
+        return b"unreadable"
     try:
         with file.open("rb") as stream:
             size = file.stat().st_size

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,15 @@ import SimpleITK as sitk
 
 from regforest.errors import DataError, FileError
 from regforest.io._atomic import staged
-from regforest.io._meta_image import check_meta_image, inflate_meta_image, map_meta_image
-from regforest.io._nrrd import check_nrrd
-from regforest.io._sizes import require_capacity
+from regforest.io._meta_image import locate_meta_image
+from regforest.io._nrrd import locate_nrrd, warn_of_space
+from regforest.io._voxel_files import VoxelFiles
 from regforest.spatial import Grid, Volume
 
 _META_IMAGE = (".mhd", ".mha")
-_BITS = re.compile(r"(\d+)-bit")
+_NUMBER = re.compile(r"(\d+)-bit (signed integer|unsigned integer|float)")
+_WHO = re.compile(r"^ITK ERROR: \w+\(0x[0-9a-f]+\): ")  # class and address of the object
+_KINDS = {"signed integer": "i", "unsigned integer": "u", "float": "f"}
 
 # ITK talks to stderr about what the exceptions say already
 sitk.ProcessObject.SetGlobalWarningDisplay(False)
@@ -27,15 +28,11 @@ sitk.ProcessObject.SetGlobalWarningDisplay(False)
 def read_itk(path: Path) -> Volume:
     """Read voxels and grid; integers stay as stored, floats become float32.
 
-    The voxels of a MetaImage that lie open in a file are mapped into memory.
+    Voxels that lie open in a file are mapped into memory.
     """
-    reader = _open(path)
+    reader, stored = _open(path)
     grid = _grid(path, reader)
-    voxels = None
-    if path.suffix.lower() in _META_IMAGE:
-        voxels = map_meta_image(path, grid.shape_zyx)
-        if voxels is None:
-            voxels = inflate_meta_image(path, grid.shape_zyx)
+    voxels = stored.read(grid.shape_zyx, _number_type(path, reader))
     if voxels is None:
         try:
             voxels = sitk.GetArrayFromImage(reader.Execute()).reshape(grid.shape_zyx)
@@ -49,7 +46,7 @@ def read_itk(path: Path) -> Volume:
 
 def read_itk_grid(path: Path) -> Grid:
     """Read the grid alone, from the header."""
-    return _grid(path, _open(path))
+    return _grid(path, _open(path)[0])
 
 
 def write_itk(volume: Volume, path: Path) -> None:
@@ -67,21 +64,31 @@ def write_itk(volume: Volume, path: Path) -> None:
             raise FileError(path, "an image that ITK can write", _last_line(error)) from error
 
 
-def _open(path: Path) -> Any:
-    present, compressed = check_meta_image(path) if path.suffix.lower() in _META_IMAGE else check_nrrd(path)
+def _open(path: Path) -> tuple[Any, VoxelFiles]:
+    stored = locate_meta_image(path) if path.suffix.lower() in _META_IMAGE else locate_nrrd(path)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
         reader.ReadImageInformation()
     except RuntimeError as error:
         raise _unreadable(path, error) from error
-    width = int(_BITS.findall(sitk.GetPixelIDValueAsString(reader.GetPixelID()))[-1]) // 8
-    needed = math.prod(reader.GetSize()) * reader.GetNumberOfComponents() * width
-    require_capacity(path, needed, present, compressed)  # memory is taken before the first voxel is read
-    return reader
+    channels = reader.GetNumberOfComponents()
+    shape = (*reader.GetSize(), *([channels] if channels > 1 else []))
+    stored.require(shape, _number_type(path, reader))  # ITK takes the memory before it reads the first voxel
+    return reader, stored
+
+
+def _number_type(path: Path, reader: Any) -> np.dtype[Any]:
+    text = sitk.GetPixelIDValueAsString(reader.GetPixelID())
+    found = _NUMBER.search(text)
+    if found is None:
+        raise FileError(path, "integers or floats as voxels", text, "convert it to a grey image")
+    return np.dtype(f"{_KINDS[found[2]]}{int(found[1]) // 8}")
 
 
 def _grid(path: Path, reader: Any) -> Grid:
+    if path.suffix.lower() not in _META_IMAGE:
+        warn_of_space(path)
     count, size = reader.GetNumberOfComponents(), reader.GetSize()
     if count != 1:
         raise FileError(path, "one value per voxel", f"{count} components", "convert it to a grey image")
@@ -106,4 +113,6 @@ def _unreadable(path: Path, error: RuntimeError) -> FileError:
 
 
 def _last_line(error: RuntimeError) -> str:
-    return str(error).strip().splitlines()[-1].strip()
+    lines = [line.strip() for line in str(error).strip().splitlines()]
+    told = [line for line in lines if not line.startswith("Reason: ")]  # of the operating system, about another call
+    return _WHO.sub("", (told or lines)[-1])

@@ -15,7 +15,9 @@ from regforest.spatial import PAPER_LEVELS, Grid, Landmarks
 _HEADER = "id\tname\tx\ty\tz"
 # annotators clicked a little outside the first voxel (-0.75 mm was seen); further out is an error of another kind
 _MAX_CLAMP_MM = 2.0
-_IDS = {name: 10 * (i + 1) for i, name in enumerate(PAPER_LEVELS)} | {"T13": 195, "L6": 245}
+LML_IDS = {name: 10 * (i + 1) for i, name in enumerate(PAPER_LEVELS)} | {"T13": 195, "L6": 245}
+"""Number of each vertebra, as in the database: 10 for C1 to 260 for S2; others lie between."""
+
 _DISC_ID_OFFSET = 1000
 
 
@@ -58,7 +60,7 @@ def lml_remarks(path: str | Path) -> list[str]:
     """
     file = Path(path)
     lines = list(_lines(file, read_text(file)))
-    usual = {str(number): name for name, number in _IDS.items()}
+    usual = {str(number): name for name, number in LML_IDS.items()}
     wrong = [
         f"number {number} in {record.where} is that of {usual[number]}, the name says {record.name}: the name counts"
         for number, record in lines
@@ -69,7 +71,7 @@ def lml_remarks(path: str | Path) -> list[str]:
 
 def _id(name: str) -> int:
     upper, _, lower = name.partition("/")
-    return _IDS[upper] + (_DISC_ID_OFFSET if lower else 0)
+    return LML_IDS[upper] + (_DISC_ID_OFFSET if lower else 0)
 
 
 def _lines(path: Path, text: str) -> Iterator[tuple[str, Record]]:
@@ -85,5 +87,13 @@ def _lines(path: Path, text: str) -> Iterator[tuple[str, Record]]:
 
 
 def _looks_like_record(fields: list[str]) -> bool:
-    """Tell a record, also one with a wrong name, from the header line, which some files lack."""
-    return len(fields) >= 5 and fields[0].isdigit()
+    """Tell a record, also one with a wrong name or number, from the header line, which some files lack."""
+    return len(fields) >= 5 and (fields[0].isdigit() or all(map(_is_number, fields[2:5])))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from regforest.errors import FileError
 
-__all__ = ["require_file", "require_inside", "split_name"]
+__all__ = ["require_file", "split_name"]
 
 
 def split_name(path: str | Path, suffixes: Iterable[str]) -> tuple[str, str]:
@@ -40,10 +40,3 @@ def require_file(path: Path, kind: str) -> None:
             raise FileError(path, kind, "no right to read it", "change its rights")
     except OSError as error:
         raise FileError(path, kind, error.strerror or str(error), "check the path and its rights") from error
-
-
-def require_inside(header: Path, name: str) -> None:
-    """Raise `FileError` if a file that a header names lies neither in the header's folder nor below it."""
-    if Path(name).is_absolute() or ".." in Path(name).parts or "\0" in name:
-        advice = "copy the voxels beside the header and name them so"
-        raise FileError(header, "voxels in the folder of the header or below it", f"{name!r}", advice)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import json
 import logging
 import math
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 
 from regforest.errors import DataError, FileError
 from regforest.io._atomic import staged
-from regforest.io._sizes import require_capacity
+from regforest.io._voxel_files import require_capacity
 from regforest.spatial import Grid, Volume
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -34,6 +35,9 @@ _DAMAGE = (
     MemoryError, OSError, EOFError, ValueError, KeyError, OverflowError, zlib.error, HeaderDataError, ImageFileError,
 )  # fmt: skip
 _LABELS_KEY = "labels"
+_CHUNK_BYTES = 2**20
+_ADVICE = "copy it again from its source, or correct its suffix: .gz if and only if it is compressed"
+_SAME_PLACE_MM = 1.0
 _log = logging.getLogger(__name__)
 
 
@@ -42,11 +46,8 @@ def read_nifti(path: Path) -> Volume:
     image = _open(path)
     grid = _grid(path, image)
     _check_size(path, image)
-    proxy = image.dataobj
     with _reading(path):
-        unscaled = (proxy.slope, proxy.inter) == (1.0, 0.0) and np.issubdtype(proxy.dtype, np.integer)
-        with np.errstate(over="ignore"):  # beyond float32: reported as infinite by the caller
-            voxels = proxy.get_unscaled() if unscaled else np.asarray(proxy, dtype=np.float32)
+        voxels = _unzipped(path, type(image)) if _is_zipped(path) else _voxels(image.dataobj)
     voxels = voxels.reshape(grid.size_xyz).T
     return Volume(np.ascontiguousarray(voxels, dtype=voxels.dtype.newbyteorder("=")), grid)
 
@@ -94,12 +95,31 @@ def _open(path: Path) -> Any:
     return image
 
 
+def _voxels(proxy: Any) -> NDArray[Any]:
+    if (proxy.slope, proxy.inter) == (1.0, 0.0) and np.issubdtype(proxy.dtype, np.integer):
+        return np.asarray(proxy.get_unscaled())
+    with np.errstate(over="ignore"):  # beyond float32: reported as infinite by the caller
+        return np.asarray(proxy, dtype=np.float32)
+
+
+def _unzipped(path: Path, kind: Any) -> NDArray[Any]:
+    """Read on to the checksum at the end of the file: nibabel alone would stop before it, at the last voxel."""
+    with gzip.open(path) as stream:
+        voxels = _voxels(kind.from_stream(stream).dataobj)
+        while stream.read(_CHUNK_BYTES):
+            pass
+    return voxels
+
+
+def _is_zipped(path: Path) -> bool:
+    return path.suffix.lower() == ".gz"
+
+
 def _check_size(path: Path, image: Any) -> None:
     """Compare the file with its header before any memory is taken."""
     needed = math.prod(image.shape) * image.get_data_dtype().itemsize
-    compressed = path.suffix.lower() == ".gz"
-    present = path.stat().st_size - (0 if compressed else int(image.dataobj.offset))
-    require_capacity(path, needed, present, compressed)
+    present = path.stat().st_size - (0 if _is_zipped(path) else int(image.dataobj.offset))
+    require_capacity(path, needed, present, _is_zipped(path))
 
 
 @contextmanager
@@ -111,7 +131,7 @@ def _reading(path: Path) -> Iterator[None]:
             advice = "check the header"
             raise FileError(path, "an image that fits into memory", "sizes that do not", advice) from error
         found = f"a damaged, truncated or different file ({' '.join(str(error).split())})"
-        raise FileError(path, "a readable NIfTI image", found, "copy it again from its source") from error
+        raise FileError(path, "a readable NIfTI image", found, _ADVICE) from error
 
 
 def _grid(path: Path, image: Any) -> Grid:
@@ -129,16 +149,28 @@ def _grid(path: Path, image: Any) -> Grid:
         unit = header.get_xyzt_units()[0]
         qform = header.get_qform(coded=True)[0]
         candidates = {"sform": header.get_sform(coded=True)[0], "qform": qform, "voxel sizes": _sizes_alone(header)}
+    scale = RAS_TO_LPS @ np.diag([_MM_PER_UNIT.get(unit, 1.0)] * 3 + [1.0])
+    grids: dict[str, Grid] = {}
     for name, matrix in candidates.items():
-        if matrix is None:
-            continue
-        scale = np.diag([_MM_PER_UNIT.get(unit, 1.0)] * 3 + [1.0])
         try:
             with np.errstate(invalid="ignore", over="ignore"):
-                return Grid(size_xyz[::-1], RAS_TO_LPS @ scale @ matrix)
+                grids |= {} if matrix is None else {name: Grid(size_xyz[::-1], scale @ matrix)}
         except DataError:
             _log.warning("%s: the %s is not an invertible matrix; the next description is taken", path, name)
-    raise FileError(path, "an invertible matrix or voxel sizes", "none", "repair its header")
+    if not grids:
+        raise FileError(path, "an invertible matrix or voxel sizes", "none", "repair its header")
+    _warn_of_doubt(path, grids)
+    return next(iter(grids.values()))
+
+
+def _warn_of_doubt(path: Path, grids: Mapping[str, Grid]) -> None:
+    """Warn where other programs may put the image elsewhere: two matrices that differ, or none at all."""
+    if {"sform", "qform"} <= grids.keys():
+        corners = grids["sform"].corners_lps_mm() - grids["qform"].corners_lps_mm()
+        if (apart := float(np.linalg.norm(corners, axis=1).max())) > _SAME_PLACE_MM:
+            _log.warning("%s: sform and qform differ by up to %.1f mm; the sform is taken", path, apart)
+    elif list(grids) == ["voxel sizes"]:
+        _log.warning("%s: neither sform nor qform; its axes are taken as right, anterior, superior", path)
 
 
 def _sizes_alone(header: Any) -> NDArray[np.float64]:

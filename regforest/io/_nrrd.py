@@ -1,55 +1,68 @@
-"""NRRD files on disk: where their voxels lie, and how many bytes of them there can be."""
+"""Headers of NRRD files: where their voxels lie, and in which space."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 from regforest.errors import FileError
-from regforest.io._names import require_file, require_inside
+from regforest.io._voxel_files import Coding, VoxelFiles, beside
 
 _MAX_HEADER_BYTES = 65_536
-_ENCODINGS = ("raw", "gzip", "gz", "hex", "text", "txt", "ascii")
-_TEXT_GAIN = 4  # a digit and a blank may stand for a number of eight bytes
+_DEFLATED, _TEXT = ("gzip", "gz"), ("hex", "text", "txt", "ascii")
+_ENCODINGS = ("raw", *_DEFLATED, *_TEXT)
+# those that ITK turns into LPS; it takes any other, scanner-xyz say, for LPS
+_SPACES = (
+    "lps", "left-posterior-superior", "ras", "right-anterior-superior", "las", "left-anterior-superior",
+)  # fmt: skip
+_MILLIMETRES = ("", "mm", "millimeter", "millimeters", "millimetre", "millimetres")
+_log = logging.getLogger(__name__)
 
 
-def check_nrrd(path: Path) -> tuple[int, bool]:
+def locate_nrrd(path: Path) -> VoxelFiles:
     """Read from the header where the voxels lie and how they are encoded.
-
-    Returns
-    -------
-    present : int
-        Bytes that there are for the voxels.
-    compressed : bool
-        Whether they have to be inflated.
 
     Raises
     ------
     FileError
-        If the header is damaged, the encoding not one of those above (bzip2 unpacks to any size), or the voxels lie
-        in several files, or outside of the header's folder.
+        If the header is damaged, the encoding not one of those above (bzip2 unpacks to any size), lengths are not in
+        millimetres, or the voxels lie in several files, or outside of the header's folder.
     """
-    fields = _fields(path)
+    fields, end = _fields(path)
     encoding = fields.get("encoding", "").lower()
     if encoding not in _ENCODINGS:
         raise FileError(path, f"an encoding of {', '.join(_ENCODINGS)}", f"{encoding!r}", "write it as gzip")
-    present = _data_file(path, fields.get("datafile", "")).stat().st_size
-    return present * (_TEXT_GAIN if encoding in ("text", "txt", "ascii") else 1), encoding in ("gzip", "gz")
+    _require_millimetres(path, fields)
+    name = fields.get("datafile", "")
+    start = None if {"byteskip", "lineskip"} & fields.keys() else 0 if name else end
+    coding: Coding = "deflated" if encoding in _DEFLATED else "text" if encoding in _TEXT else "raw"
+    big_endian = fields.get("endian", "").lower() == "big"
+    return VoxelFiles(path, (beside(path, name) if name else path,), start, coding, big_endian)
 
 
-def _data_file(path: Path, name: str) -> Path:
-    if not name:
-        return path
-    require_inside(path, name)
-    file = path.parent / name
-    require_file(file, f"the voxels that {path.name} points to")
-    return file
+def warn_of_space(path: Path) -> None:
+    """Warn where the header names no anatomical space: which way is left is then a guess."""
+    space = _fields(path)[0].get("space", "")
+    if space.lower() not in _SPACES:
+        found = f"its space is {space!r}" if space else "it names no space"
+        _log.warning("%s: %s, not LPS, RAS or LAS; taken as LPS", path, found)
 
 
-def _fields(path: Path) -> dict[str, str]:
-    """Fields of the header, their names in lower case without spaces."""
+def _require_millimetres(path: Path, fields: Mapping[str, str]) -> None:
+    for key in ("spaceunits", "units"):
+        units = [unit.strip() for unit in fields.get(key, "").split('"')]
+        if others := [unit for unit in units if unit.lower() not in _MILLIMETRES]:
+            raise FileError(path, f"{key} of mm", ", ".join(others), "convert its header to millimetres")
+
+
+def _fields(path: Path) -> tuple[dict[str, str], int]:
+    """Fields of the header, their names in lower case without spaces, and where it ends."""
     with path.open("rb") as file:
         head = file.read(_MAX_HEADER_BYTES)
-    lines = head.replace(b"\r\n", b"\n").partition(b"\n\n")[0].decode("utf-8", "replace").split("\n")
+    ends = [(head.index(mark), len(mark)) for mark in (b"\n\n", b"\r\n\r\n") if mark in head]
+    length, mark = min(ends, default=(len(head), 0))
+    lines = head[:length].decode("utf-8", "replace").replace("\r\n", "\n").split("\n")
     if not lines[0].startswith("NRRD"):
         found = "a damaged or different file"
         raise FileError(path, "a NRRD header", found, "copy it again from its source")
@@ -62,4 +75,4 @@ def _fields(path: Path) -> dict[str, str]:
         if name in fields:
             raise FileError(path, f"{name} once in the header", "two of them", "repair the header")
         fields[name] = value.strip()
-    return fields
+    return fields, length + mark

@@ -12,7 +12,7 @@ import numpy as np
 
 from regforest.errors import FileError, FrameError
 from regforest.io._atomic import write_json, write_text
-from regforest.io._records import ADVICE, Record, read_text, three, to_landmarks
+from regforest.io._records import ADVICE, Record, from_voxels, read_text, separator_of, three, to_landmarks
 from regforest.spatial import Grid, Landmarks
 
 FRAME = "LPS mm"
@@ -59,18 +59,23 @@ def read_result(path: Path, content: dict[str, Any]) -> Landmarks:
 def read_table(path: Path, grid: Grid | None) -> Landmarks:
     """Read a CSV with the columns name, x_mm, y_mm, z_mm (LPS) and, if present, score.
 
-    Without millimetres, the columns index_i, index_j, index_k are read, which need the grid they count on.
+    Without millimetres, the columns index_i, index_j, index_k are read, which need the grid they count on. Columns
+    may be separated by semicolons (numbers with a decimal comma, as spreadsheets write both) or tabs.
     """
+    text = read_text(path)
+    separator = separator_of(text.partition("\n")[0])
     try:
-        reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
-        place = _place(path, reader.fieldnames or ())
-        in_voxels = place == _INDICES
-        if in_voxels and grid is None:
+        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
+        reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or ()]
+        place = _place(path, reader.fieldnames)
+        records = _table_records(reader, place, "," if separator == ";" else ".")
+        if place == _COORDINATES:
+            return to_landmarks(path, records)
+        if grid is None:
             raise FrameError(f"{path}: its points are voxel indices; give the image they belong to (--reference)")
-        landmarks = to_landmarks(path, _table_records(reader, place), "grid" if in_voxels else "LPS")
+        return from_voxels(path, to_landmarks(path, records, "grid"), grid)
     except csv.Error as error:
         raise FileError(path, "a table of points", f"{error} in line {reader.line_num}", ADVICE) from error
-    return landmarks.mapped(grid.index_to_lps, "LPS") if in_voxels and grid is not None else landmarks
 
 
 def write_table(landmarks: Landmarks, path: Path, grid: Grid | None) -> None:
@@ -92,12 +97,17 @@ def _place(path: Path, columns: Sequence[str]) -> tuple[str, str, str]:
     if missing:
         found = f"{', '.join(columns) or 'none'}"
         raise FileError(path, f"the columns {', '.join(missing)} (LPS millimetres)", found, "add a line with names")
+    if repeated := [name for name in ("name", *place, "score") if list(columns).count(name) > 1]:
+        raise FileError(path, "each column once", f"{', '.join(repeated)} again", ADVICE)
     return place
 
 
-def _table_records(reader: csv.DictReader[str], place: tuple[str, str, str]) -> Iterator[Record]:
+def _table_records(reader: csv.DictReader[str], place: tuple[str, str, str], decimal_mark: str) -> Iterator[Record]:
     for row in reader:
-        yield Record(f"line {reader.line_num}", row["name"] or "", [row[key] for key in place], row.get("score"))
+        name, *numbers = ((row.get(key) or "").strip() for key in ("name", *place, "score"))
+        if name or any(numbers):  # spreadsheets write rows of nothing
+            *point, score = (number.replace(decimal_mark, ".") for number in numbers)
+            yield Record(f"line {reader.line_num}", name, point, score)
 
 
 def _check_frame(path: Path, content: dict[str, Any]) -> None:

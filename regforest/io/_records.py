@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import codecs
 import json
+import logging
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from regforest.errors import FileError, LevelError
 from regforest.io._names import require_file
-from regforest.spatial import Landmarks, level
+from regforest.spatial import Grid, Landmarks, level
 
 ADVICE = "correct it in the file"
+_log = logging.getLogger(__name__)
 _MAX_MM = 1e6  # a kilometre: no place in a scan; the square of far larger numbers would overflow
 
 
@@ -26,20 +30,42 @@ class Record(NamedTuple):
 
 
 def read_text(path: Path) -> str:
-    """Read a text file of any encoding that keeps ASCII; raises `FileError` if it cannot be read."""
-    require_file(path, "a landmark file")
+    """Read a text file of any encoding that keeps ASCII, or UTF-16; raises `FileError` if it cannot be read."""
+    require_file(path, "a text file")
     try:
-        return path.read_text(encoding="utf-8-sig", errors="replace")
+        content = path.read_bytes()
     except OSError as error:
         raise FileError(path, "a readable file", error.strerror or str(error), "check its rights") from error
+    is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if is_utf16 else "utf-8-sig", errors="replace")
+
+
+def separator_of(line: str) -> str:
+    """Tell what stands between the columns of a table from its first line: a comma, a semicolon or a tab.
+
+    Examples
+    --------
+    >>> separator_of("case;patient")
+    ';'
+    """
+    return max(",;\t", key=line.count)
 
 
 def read_json(path: Path) -> Any:
-    """Parse a JSON file; raises `FileError` naming line and column where it is damaged."""
+    """Parse a JSON file; raises `FileError` where it is damaged (with line and column) or has a key twice."""
     try:
-        return json.loads(read_text(path))
+        return json.loads(read_text(path), object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:  # ValueError: also a number of thousands of digits
-        raise FileError(path, "valid JSON", str(error), "copy it again from its source") from error
+        raise FileError(path, "valid JSON", str(error), "correct it, or copy it again from its source") from error
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object, of which JSON would let the last of two values for one key count."""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        repeated = Counter(key for key, _ in pairs).most_common(1)[0][0]
+        raise ValueError(f"the key {repeated!r} twice in one object")
+    return content
 
 
 def to_landmarks(path: Path, records: Iterable[Record], frame: str = "LPS") -> Landmarks:
@@ -62,6 +88,15 @@ def three(path: Path, where: str, values: object) -> Sequence[Any]:
     if not isinstance(values, list) or len(values) != 3:
         raise FileError(path, "three coordinates", f"{values!r} in {where}", ADVICE)
     return values
+
+
+def from_voxels(path: Path, landmarks: Landmarks, grid: Grid) -> Landmarks:
+    """Turn voxel indices of an image into LPS millimetres, and warn of points that lie outside of it."""
+    placed = landmarks.mapped(grid.index_to_lps, "LPS")
+    outside = [name for name, fine in zip(placed, grid.contains(placed.points), strict=True) if not fine]
+    if outside:
+        _log.warning("%s: %s outside of the image; does it belong to these points?", path, ", ".join(outside))
+    return placed
 
 
 def _level_name(path: Path, record: Record) -> str:

@@ -102,4 +102,4 @@ def _check_units(path: Path, units: object) -> None:
 
 def signed(position: Sequence[Any], signs: tuple[int, int, int]) -> list[Any]:
     """Give each coordinate its sign; what is no number passes as it is and is reported later."""
-    return [sign * x if isinstance(x, int | float) else x for sign, x in zip(signs, position, strict=True)]
+    return [sign * x if type(x) in (int, float) else x for sign, x in zip(signs, position, strict=True)]

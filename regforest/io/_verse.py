@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from regforest.errors import FileError, FrameError, LevelError
 from regforest.io._atomic import write_text
-from regforest.io._records import ADVICE, Record, read_json, to_landmarks
+from regforest.io._records import ADVICE, Record, from_voxels, read_json, to_landmarks
 from regforest.spatial import Grid, Landmarks, level, level_of_number
 
 _CHALLENGE_DIRECTION = "PIR"
@@ -33,12 +33,14 @@ def read_verse(path: Path, grid: Grid | None) -> Landmarks:
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise FileError(path, "a list of centroids as in VerSe", type(entries).__name__, ADVICE)
     directions = [entry["direction"] for entry in entries if "direction" in entry]
+    if any(direction != directions[0] for direction in directions):
+        raise FileError(path, "one direction", " and ".join(map(repr, directions)), ADVICE)
     if grid is None:
         raise FrameError(f"{path}: VerSe centroids are voxel indices; give the image they belong to (--reference)")
     code = _direction(path, directions[0]) if directions else _CHALLENGE_DIRECTION
     raw = to_landmarks(path, _records(path, entries), "grid")
     turned = raw.mapped(lambda points: _to_grid_axes(points, code, grid, in_mm=not directions))
-    return turned.mapped(grid.index_to_lps, "LPS")
+    return from_voxels(path, turned, grid)
 
 
 def write_verse(landmarks: Landmarks, path: Path, grid: Grid | None) -> None:
@@ -73,11 +75,17 @@ def _records(path: Path, entries: list[dict[str, Any]]) -> Iterator[Record]:
             _log.warning("%s: %s is the coccyx or has no coordinates: left out", path, where)
             continue
         try:
-            name = level_of_number(int(entry["label"])).name
+            name = level_of_number(_whole(entry["label"])).name
         except (LevelError, TypeError, ValueError, OverflowError) as error:
             found = f"{entry['label']!r} in {where} ({error})"
             raise FileError(path, "VerSe's number of a vertebra", found, ADVICE) from error
         yield Record(where, name, [entry["X"], entry["Y"], entry["Z"]])
+
+
+def _whole(label: Any) -> int:
+    if isinstance(label, bool) or (isinstance(label, float) and not label.is_integer()):
+        raise ValueError("no whole number")
+    return int(label)
 
 
 def _to_grid_axes(points: NDArray[np.float64], code: Sequence[str], grid: Grid, in_mm: bool) -> NDArray[np.float64]:

@@ -6,8 +6,9 @@ series and what is wrong.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +20,12 @@ from regforest.io._dicom_files import (
     dicom_files,
     has_dicom_magic,
     may_be_dicom,
-    walk_files,
 )
 from regforest.io._dicom_frames import Frame, Skipped, import_pydicom, read_frames
 from regforest.io._dicom_geometry import DicomStack, stacks_of
 from regforest.io._dicom_pixels import read_voxels
 from regforest.io._dicom_tags import StackTags
+from regforest.io._folders import walk_files
 from regforest.io._names import split_name
 from regforest.spatial import Volume
 
@@ -42,12 +43,13 @@ __all__ = [
     "holds_dicom",
     "import_pydicom",
     "list_dicom",
+    "list_series",
     "may_be_dicom",
+    "open_dicom",
     "read_dicom",
     "read_frames",
     "read_stack",
     "stacks_of",
-    "walk_files",
 ]
 
 _MAX_LISTED = 12
@@ -63,16 +65,39 @@ class DicomContents:
         Where.
     stacks : tuple of DicomStack
         Everything that can be read as a volume.
-    lost : tuple of Skipped
-        Slices of scanners that cannot be used, because a tag is absent or wrong.
+    skipped : tuple of Skipped
+        Files without usable slices.
     notes : tuple of str
         What was passed over.
     """
 
     path: Path
     stacks: tuple[DicomStack, ...]
-    lost: tuple[Skipped, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, path: Path, read: Iterable[list[Frame] | Skipped], notes: Sequence[str] = ()) -> DicomContents:
+        """Arrange what `read_frames` found in some files."""
+        skipped = []
+        frames: list[Frame] = []
+        for item in read:
+            if isinstance(item, Skipped):
+                skipped.append(item)
+            else:
+                frames += item
+        passed_over = (f"files passed over, {text}" for text in count_reasons(skipped))
+        return cls(path, tuple(stacks_of(frames)), tuple(skipped), (*notes, *passed_over))
+
+    @property
+    def lost(self) -> tuple[Skipped, ...]:
+        """Slices of scanners that cannot be used, because a tag is absent or wrong."""
+        return tuple(item for item in self.skipped if item.series_uid)
+
+    @property
+    def scans(self) -> tuple[DicomStack, ...]:
+        """The stacks that are no localizers."""
+        return tuple(stack for stack in self.stacks if not stack.tags.is_localizer)
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,15 +158,30 @@ def read_dicom(path: str | Path, series_uid: str | None = None, prefer: Sequence
     ...         print(str(error).partition(": ")[2])
     expected DICOM images, found no files; name the folder that holds them, or an image file
     """
-    with _opened(Path(path)) as contents:
+    with open_dicom(path) as contents:
         stack, reasons = choose_stack(contents, series_uid, prefer)
         return DicomScan(read_stack(stack), stack, (*reasons, *stack.notes, *contents.notes))
 
 
 def list_dicom(path: str | Path) -> DicomContents:
     """Find what can be read, from the tags alone; raises `FileError` if there is no image."""
-    with _opened(Path(path)) as contents:
+    with open_dicom(path) as contents:
         return contents
+
+
+@contextmanager
+def open_dicom(path: str | Path) -> Iterator[DicomContents]:
+    """Like `list_dicom`, and keep a zip open, so that the files in it can be read."""
+    place = Path(path)
+    import_pydicom(place)
+    notes: list[str] = []
+    with dicom_files(place, notes) as files:
+        read = [read_frames(file) for file in files]  # the notes are complete when all are read
+        contents = DicomContents.of(place, read, notes)
+        if not contents.stacks:
+            found = "; ".join([*count_reasons(contents.skipped), *notes]) or "no files"
+            raise FileError(place, "DICOM images", found, "name the folder that holds them, or an image file")
+        yield contents
 
 
 def read_stack(stack: DicomStack) -> Volume:
@@ -157,11 +197,12 @@ def choose_stack(
     if series_uid is not None:
         candidates = [stack for stack in stacks if stack.tags.series_uid == series_uid]
         if not candidates:
-            raise FileError(path, f"the series {series_uid}", _listed(stacks), "name one of these")
+            raise FileError(path, f"the series {series_uid}", list_series(stacks), "name one of these")
     else:
-        candidates = [stack for stack in stacks if not stack.tags.is_localizer]
+        candidates = list(contents.scans)
         if not candidates:
-            raise FileError(path, "a scan", f"only localizers: {_listed(stacks)}", "name one by its series UID")
+            found = f"only localizers: {list_series(stacks)}"
+            raise FileError(path, "a scan", found, "name one by its series UID")
     _refuse_several_patients(path, candidates)
 
     def rank(stack: DicomStack) -> tuple[object, ...]:
@@ -187,7 +228,7 @@ def count_reasons(skipped: Sequence[Skipped]) -> list[str]:
 
 def dicom_stem(path: Path) -> str:
     """Name of a folder, zip or file for its results; never one of a tag."""
-    if path.is_dir():
+    if os.path.isdir(path):
         return path.resolve().name or "dicom"
     return split_name(path, (*DICOM_SUFFIXES, ".zip"))[0]
 
@@ -195,27 +236,6 @@ def dicom_stem(path: Path) -> str:
 def holds_dicom(folder: Path) -> bool:
     """Tell whether there is a DICOM file in a folder or below; needs no pydicom."""
     return any(has_dicom_magic(path) for path in walk_files(folder, []))
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[DicomContents]:
-    import_pydicom(path)
-    notes: list[str] = []
-    with dicom_files(path, notes) as files:
-        yield _contents(path, [read_frames(file) for file in files], notes)
-
-
-def _contents(path: Path, read: Sequence[list[Frame] | Skipped], notes: Sequence[str] = ()) -> DicomContents:
-    frames = [frame for item in read if not isinstance(item, Skipped) for frame in item]
-    skipped = [item for item in read if isinstance(item, Skipped)]
-    counted = count_reasons(skipped)
-    if not frames:
-        advice = "name the folder that holds them, or an image file"
-        raise FileError(path, "DICOM images", "; ".join([*counted, *notes]) or "no files", advice)
-    lost = tuple(item for item in skipped if item.series_uid)
-    return DicomContents(
-        path, tuple(stacks_of(frames)), lost, (*notes, *(f"files passed over, {text}" for text in counted))
-    )
 
 
 def _refuse_several_patients(path: Path, stacks: Sequence[DicomStack]) -> None:
@@ -242,11 +262,11 @@ def _reasons(chosen: DicomStack, candidates: Sequence[DicomStack], prefer: Seque
     others = [stack for stack in candidates if stack.tags.series_uid != uid]
     if others:
         rule = ", ".join([*(f"{word} before others" for word in prefer), "most slices first"])
-        yield f"took series {_listed([chosen])}, by the rule: {rule}; not taken: {_listed(others)}"
+        yield f"took series {list_series([chosen])}, by the rule: {rule}; not taken: {list_series(others)}"
 
 
-def _listed(stacks: Sequence[DicomStack]) -> str:
-    """Series with their numbers of slices, such as ``1.2.3 (T2_SAG: 15 slices, mr sagittal t2)``."""
+def list_series(stacks: Sequence[DicomStack]) -> str:
+    """List series with their numbers of slices, such as ``1.2.3 (T2_SAG: 15 slices, mr sagittal t2)``."""
     series: dict[str, list[DicomStack]] = {}
     for stack in stacks:
         series.setdefault(stack.tags.series_uid, []).append(stack)

@@ -18,7 +18,7 @@ from pydicom.sr.codedict import Code, codes
 from regforest._version import __version__
 from regforest.errors import DataError
 from regforest.io._atomic import staged
-from regforest.io._dicom_series import read_source_series, series_grid
+from regforest.io._dicom_series import read_source_series
 from regforest.spatial import Grid, Landmarks, Volume, level
 
 __all__ = ["level_code", "write_dicom_landmarks", "write_dicom_segmentation"]
@@ -49,7 +49,9 @@ def level_code(name: str) -> Code:
     return Code(known.name, _OWN_SCHEME, meaning)
 
 
-def write_dicom_segmentation(labels: Volume, names: Mapping[int, str], path: str | Path, series: str | Path) -> None:
+def write_dicom_segmentation(
+    labels: Volume, names: Mapping[int, str], path: str | Path, series: str | Path, series_uid: str | None = None
+) -> None:
     """Write a label image as a DICOM SEG object, one segment for each level in it.
 
     Parameters
@@ -61,7 +63,9 @@ def write_dicom_segmentation(labels: Volume, names: Mapping[int, str], path: str
     path : str or Path
         File to write, whole or not at all.
     series : str or Path
-        Folder with the source series, single-frame images.
+        Folder or zip with the source series, single-frame images.
+    series_uid : str, optional
+        Which series, where there are several.
 
     Raises
     ------
@@ -70,13 +74,13 @@ def write_dicom_segmentation(labels: Volume, names: Mapping[int, str], path: str
     DataError
         If the labels lie on other voxels than the series, have no name, or there are none.
     """
-    source = read_source_series(Path(series))
+    source, grid = read_source_series(Path(series), series_uid)
     values = [int(value) for value in np.unique(labels.voxels) if value]
     unnamed = [value for value in values if value not in names]
     if unnamed or not values:
         found = f"values without one: {unnamed}" if unnamed else "no label at all"
         raise DataError(f"{path}: expected labels with names of levels, found {found}")
-    frames = _on_series(labels, series_grid(source, Path(series)), Path(series))
+    frames = _on_series(labels, grid, Path(series))
     numbered = np.searchsorted([0, *values], frames).astype(np.uint16 if len(values) > 255 else np.uint8)
     dataset = highdicom.seg.Segmentation(
         source_images=source,
@@ -92,7 +96,9 @@ def write_dicom_segmentation(labels: Volume, names: Mapping[int, str], path: str
     _save(dataset, Path(path))
 
 
-def write_dicom_landmarks(landmarks: Landmarks, path: str | Path, series: str | Path) -> None:
+def write_dicom_landmarks(
+    landmarks: Landmarks, path: str | Path, series: str | Path, series_uid: str | None = None
+) -> None:
     """Write landmarks as a DICOM structured report (TID 1500), each a point in the patient's millimetres.
 
     Scores are not written. Coordinates are stored in 32 bits.
@@ -104,7 +110,9 @@ def write_dicom_landmarks(landmarks: Landmarks, path: str | Path, series: str | 
     path : str or Path
         File to write, whole or not at all.
     series : str or Path
-        Folder with the source series, single-frame images.
+        Folder or zip with the source series, single-frame images.
+    series_uid : str, optional
+        Which series, where there are several.
 
     Raises
     ------
@@ -115,8 +123,7 @@ def write_dicom_landmarks(landmarks: Landmarks, path: str | Path, series: str | 
     DataError
         If no point lies in the images.
     """
-    source = read_source_series(Path(series))
-    grid = series_grid(source, Path(series))
+    source, grid = read_source_series(Path(series), series_uid)
     if not grid.contains(landmarks.points_lps_mm).any():
         raise DataError(f"{path}: expected points in the images of {series}, found none there; name their own series")
     report = highdicom.sr.MeasurementReport(

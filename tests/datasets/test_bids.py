@@ -9,6 +9,7 @@ from regforest.datasets.bids_files import derivative_description, find_images, i
 from regforest.errors import DataError, FileError
 from regforest.io import write_bids_labels, write_label_image, write_landmarks, write_volume
 from regforest.spatial import Grid, Landmarks, Volume
+from tests.rights import closed
 
 GRID = Grid.from_parts((6, 8, 10), (0.5, 0.75, 2.5), (-10, 20, 300))
 IMAGE = Volume(np.arange(480).reshape(GRID.shape_zyx).astype(np.int16), GRID)
@@ -150,19 +151,27 @@ def test_a_link_to_a_file_that_was_not_fetched_is_a_case_that_says_so(root):
         case.read_channels()
 
 
-def test_a_folder_without_rights_is_a_fault_and_the_others_go_on(root, monkeypatch):
-    closed = root / "sub-02" / "ct"
-    listing = type(root).iterdir
-
-    def guarded(path):
-        if path == closed:
-            raise PermissionError(13, "Permission denied")
-        return listing(path)
-
-    monkeypatch.setattr(type(root), "iterdir", guarded)
-    dataset = open_bids(root)
+def test_a_folder_without_rights_is_a_fault_and_the_others_go_on(root):
+    with closed(root / "sub-02" / "ct"):
+        dataset = open_dataset(root)
     assert len(dataset.cases) == 3
     assert "ct: this folder cannot be listed" in dataset.faults[0].error
+
+
+def test_annotations_that_may_not_be_looked_at_are_a_fault_and_not_just_absent(root):
+    with closed(root / "derivatives" / "points"):
+        dataset = open_dataset(root)
+    assert len(dataset.cases) == 4
+    assert "points: this folder cannot be listed" in dataset.faults[0].error
+
+
+def test_links_hide_no_subject(root):
+    (root / "sub-01" / "up").symlink_to(root, target_is_directory=True)
+    for link in ("endless", "sub-00", "sub-01/endless"):
+        (root / link).symlink_to(link.rpartition("/")[2])
+    dataset = open_dataset(root)
+    assert len(dataset.cases) == 4
+    assert dataset.faults == ()
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from regforest.datasets import open_dataset
 from regforest.datasets.disc_masks import DISC_NAMES
 from regforest.datasets.ivdm3seg import open_ivdm3seg, write_ivdm3seg_case
 from regforest.datasets.patients import write_patients
@@ -16,6 +16,7 @@ from regforest.datasets.terms import IVDM3SEG
 from regforest.errors import DataError, FileError
 from regforest.io import write_volume
 from regforest.spatial import AnnotatedScan, Grid, Landmarks, Volume
+from tests.rights import closed
 
 SHAPE = (90, 30, 16)
 GRID = Grid.from_parts(SHAPE, (2.0, 1.5, 2.5), (-16, 5, 40), np.diag([1.0, 1.0, -1.0]))
@@ -205,18 +206,21 @@ def test_a_link_back_to_the_folder_does_not_double_the_scans(tmp_path: Path) -> 
     check(tmp_path, "01")
 
 
-def test_a_folder_that_cannot_be_listed_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_link_to_itself_is_a_fault_of_its_scan_alone(tmp_path: Path) -> None:
+    write_folders(tmp_path, "01", ".nii")
+    for link in ("endless", "01/endless", "02_fat.nii"):
+        (tmp_path / link).symlink_to(Path(link).name)
+    (tmp_path / "01" / "up").symlink_to(tmp_path)
+    dataset = open_dataset(tmp_path)
+    assert [case.name for case in dataset.cases] == ["01"]
+    assert [fault.case for fault in dataset.faults] == ["02"]
+
+
+def test_a_folder_that_cannot_be_listed_is_a_fault(tmp_path: Path) -> None:
     write_folders(tmp_path, "01", ".nii")
     (tmp_path / "02").mkdir()
-    listed = os.scandir
-
-    def refuse(folder: Path) -> object:
-        if Path(folder).name == "02":
-            raise PermissionError(13, "Permission denied")
-        return listed(folder)
-
-    monkeypatch.setattr(os, "scandir", refuse)
-    dataset = open_ivdm3seg(tmp_path)
+    with closed(tmp_path / "02"):
+        dataset = open_dataset(tmp_path)
     assert [case.name for case in dataset.cases] == ["01"]
     (fault,) = dataset.faults
     assert fault.case == "02"

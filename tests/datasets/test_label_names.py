@@ -17,7 +17,9 @@ def test_names_are_normalised_and_the_background_is_left_out(tmp_path: Path) -> 
     assert read_labels_json(tmp_path / "labels.json") == {3: "L5/S1"}
 
 
-@pytest.mark.parametrize("content", ["{", "[1]", '{"0": "background", "1": "tooth"}', '{"1": "L1", "2": "L1"}'])
+@pytest.mark.parametrize(
+    "content", ["{", "[1]", '{"0": "background", "1": "tooth"}', '{"1": "L1", "2": "L1"}', '{"1": "L1", "1": "L2"}']
+)
 def test_what_makes_no_sense_is_refused_with_the_name_of_the_file(tmp_path: Path, content: str) -> None:
     (tmp_path / "labels.json").write_text(content, encoding="utf-8")
     with pytest.raises(FileError, match=r"labels\.json"):

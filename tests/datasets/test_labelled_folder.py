@@ -10,10 +10,12 @@ import nibabel
 import numpy as np
 import pytest
 
+from regforest.datasets import open_dataset
 from regforest.datasets.labelled_folder import open_labelled_folder, write_labelled_folder
 from regforest.errors import DataError, FileError
 from regforest.io import write_volume
 from regforest.spatial import AnnotatedScan, Grid, Landmarks, Volume
+from tests.rights import closed
 
 GRID = Grid.from_parts((12, 10, 8), spacing_mm=(2.0, 1.0, 1.5), origin_mm=(-7, 20, 100))
 NAMES = {1: "L1/L2", 2: "L2/L3"}
@@ -131,18 +133,30 @@ def test_links_in_a_circle_double_nothing(folder: Path) -> None:
     assert not dataset.faults
 
 
-def test_a_case_folder_that_cannot_be_listed_is_a_fault(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    listing = Path.iterdir
-
-    def guarded(path: Path):
-        if path == folder / "02":
-            raise PermissionError(13, "Permission denied")
-        return listing(path)
-
-    monkeypatch.setattr(Path, "iterdir", guarded)
-    dataset = open_labelled_folder(folder)
+def test_a_case_folder_that_cannot_be_listed_is_a_fault(folder: Path) -> None:
+    with closed(folder / "02"):
+        dataset = open_dataset(folder)
     assert [case.name for case in dataset.cases] == ["01", "03"]
     assert "02: expected a readable folder, found Permission denied" in dataset.faults[0].error
+
+
+def test_a_case_folder_that_may_not_be_entered_is_named_when_the_case_is_read(folder: Path) -> None:
+    with closed(folder / "02", 0o444):
+        dataset = open_dataset(folder)
+        assert [case.name for case in dataset.cases] == ["01", "02", "03"]
+        with pytest.raises(FileError, match=r"02.*Permission denied; check the path and its rights"):
+            dataset.cases[1].load()
+
+
+@pytest.mark.parametrize("name", ["labels.json", "patients.csv"])
+def test_a_table_that_leads_to_itself_is_named_and_other_such_links_do_no_harm(folder: Path, name: str) -> None:
+    for link in ("endless", "01/endless.json", "01/landmarks.txt"):
+        (folder / link).symlink_to(Path(link).name)
+    assert [case.name for case in open_dataset(folder).cases] == ["01", "02", "03"]
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).symlink_to(name)
+    with pytest.raises(FileError, match=name):
+        open_dataset(folder)
 
 
 def test_names_with_blanks_and_umlauts_are_fine(folder: Path) -> None:

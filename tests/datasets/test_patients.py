@@ -25,7 +25,7 @@ def test_a_table_from_a_spreadsheet_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        ("case;patient\n01;A\n", "line 2"),
+        ("case:patient\n01:A\n", "line 2"),
         ("case,patient\n01,\n", "line 2"),
         ("case,patient\n1,A\n1,B\n", "'A' and 'B'"),
     ],
@@ -39,3 +39,9 @@ def test_a_broken_table_is_named_with_its_line(tmp_path: Path, content: str, com
 def test_a_missing_table_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileError, match=r"none\.csv"):
         read_patients(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_other_separators_of_spreadsheets_are_read(tmp_path: Path, separator: str) -> None:
+    (tmp_path / "p.csv").write_text("case,patient\n01,A\n02,A\n".replace(",", separator))
+    assert read_patients(tmp_path / "p.csv") == {"01": "A", "02": "A"}

@@ -1,4 +1,5 @@
 import sys
+import zipfile
 
 import pytest
 
@@ -34,6 +35,18 @@ def test_a_sheet_without_ids_and_a_damaged_one_are_refused_by_name(tmp_path):
     path.write_bytes(path.read_bytes()[:300])
     with pytest.raises(FileError, match=f"{SHEET_NAME}: expected an Excel sheet"):
         read_scan_sheet(path)
+
+
+def test_a_sheet_with_damaged_cells_does_not_stop_the_data_set(tmp_path):
+    write_original(tmp_path, "patient1", "111")
+    whole = write_sheet(tmp_path / "whole.xlsx", TITLE, HEAD, (1, 111, "scoliosis"))
+    with zipfile.ZipFile(whole) as source, zipfile.ZipFile(tmp_path / SHEET_NAME, "w") as damaged:
+        for name in source.namelist():
+            content = source.read(name)
+            damaged.writestr(name, content[:-60] if name.endswith("sheet1.xml") else content)
+    dataset = open_spine_ct(tmp_path)
+    assert [dict(case.info) for case in dataset.cases] == [{}]
+    assert any(f"{SHEET_NAME}: expected an Excel sheet" in note for note in dataset.notes)
 
 
 def test_the_sheet_is_found_in_the_folder_or_above_it(tmp_path):

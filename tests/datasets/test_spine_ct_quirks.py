@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from regforest.datasets import open_dataset
 from regforest.datasets.annotation_checks import spine_remarks
 from regforest.datasets.spine_ct import open_spine_ct
 from regforest.errors import DataError, FileError
 from tests.datasets.spine_ct_layouts import GRID, POINTS, write_lml, write_original, write_scan
+from tests.rights import closed
 
 THREE = ("200\tL1\t30\t30\t130", "210\tL2\t30\t38\t97", "220\tL3\t30\t44\t63")
 
@@ -97,20 +99,37 @@ def test_names_that_are_no_ids_are_named_also_in_a_flat_folder(tmp_path):
     assert "Wirbelsäule 2.lml: left out, its name is not all digits" in dataset.notes
 
 
-def test_a_folder_without_rights_is_a_fault_and_the_others_are_read(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("place", "fault"), [("patient2", "patient2"), ("patient2/222", "222")])
+@pytest.mark.parametrize("mode", [0, 0o444])
+def test_a_folder_without_rights_is_a_fault_and_the_others_are_read(tmp_path, place, fault, mode):
     write_original(tmp_path, "patient1", "111")
     write_original(tmp_path, "patient2", "222")
-    listed = Path.iterdir
-
-    def refuse(folder):
-        if folder.name == "222":
-            raise PermissionError(13, "Permission denied")
-        return listed(folder)
-
-    monkeypatch.setattr(Path, "iterdir", refuse)
-    dataset = open_spine_ct(tmp_path)
+    with closed(tmp_path / place, mode):
+        dataset = open_dataset(tmp_path)
     assert [case.name for case in dataset.cases] == ["111"]
-    assert [(fault.case, "Permission denied" in fault.error) for fault in dataset.faults] == [("222", True)]
+    assert [item.case for item in dataset.faults] == [fault if mode == 0 else "222"]
+    assert "Permission denied" in dataset.faults[0].error
+
+
+@pytest.mark.parametrize("mode", [0, 0o444])
+def test_a_data_set_that_may_not_be_looked_at_is_refused_for_that(tmp_path, mode):
+    write_original(tmp_path / "data", "patient1", "111")
+    with closed(tmp_path / "data", mode), pytest.raises(FileError, match=r"data.* cannot be listed; check.* rights"):
+        open_dataset(tmp_path / "data")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_links_that_lead_nowhere_or_in_circles_hide_no_scan(tmp_path):
+    for patient, scan in (("patient1", "111"), ("patient2", "222")):
+        write_original(tmp_path, patient, scan)
+    for link, target in {
+        "endless": "endless", "patient1/endless.lml": "endless.lml", "patient1/222": "../patient2/222",
+        "patient1/111/up": "../../..", "a": ".", "333.lml": "333.lml",
+    }.items():  # fmt: skip
+        (tmp_path / link).symlink_to(target)
+    dataset = open_dataset(tmp_path)
+    assert [(case.name, case.patient) for case in dataset.cases] == [("111", "patient1"), ("222", "patient2")]
+    assert [fault.case for fault in dataset.faults] == ["333"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need rights there")

@@ -16,6 +16,7 @@ from regforest.errors import FileError
 from regforest.io import read_grid, read_volume
 from regforest.io.dicom import dicom_stem, holds_dicom, list_dicom, read_dicom
 from tests.io.dicom_maker import CT, SECRETS, image, placed, save, stack, write
+from tests.rights import closed
 
 VOXELS = np.random.default_rng(0).integers(0, 4000, (6, 8, 10)).astype(np.int16)
 
@@ -174,14 +175,11 @@ def test_names_with_blanks_and_umlauts_and_loops_of_links(tmp_path):
     assert any("broken" in note for note in scan.notes)
 
 
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may read everything")
 def test_a_folder_and_a_file_without_rights_are_told(tmp_path):
-    write(tmp_path, stack(VOXELS))[0].chmod(0)
-    (tmp_path / "locked").mkdir(mode=0)
-    try:
+    file = write(tmp_path, stack(VOXELS))[0]
+    (tmp_path / "locked").mkdir()
+    with closed(file), closed(tmp_path / "locked"):
         notes = read_dicom(tmp_path).notes
-    finally:
-        (tmp_path / "locked").chmod(0o700)
     assert any("locked" in note and "cannot be read" in note for note in notes)
     assert any("without the right to read it: 1" in note and "000.dcm" in note for note in notes)
 
@@ -258,6 +256,25 @@ def test_two_patients_in_a_folder_are_refused_by_file_not_by_name(other, tmp_pat
         read_dicom(tmp_path)
     assert not any(text in str(caught.value) for text in (*SECRETS.values(), "MRN-9", "Muster"))
     assert read_dicom(tmp_path, "1.8").volume.voxels.shape[0] == 5
+
+
+def test_two_patients_in_one_series_are_refused_and_not_taken_for_repeated_slices(tmp_path):
+    for name, patient in (("a", {}), ("b", {"PatientID": "MRN-9"})):
+        slices = stack(VOXELS, **patient)
+        for k, dataset in enumerate(slices):
+            dataset.SOPInstanceUID = f"1.2.{len(name + str(patient))}.{k + 1}"
+        write(tmp_path / name, slices)
+    for uid in (None, "1.2.3.4"):
+        with pytest.raises(FileError, match="expected images of one patient, found 2 patients"):
+            read_dicom(tmp_path, uid)
+
+
+def test_a_slice_that_has_lost_its_size_is_named_and_not_filled_in(tmp_path):
+    slices = stack(VOXELS)
+    del slices[2].Rows
+    write(tmp_path, slices)
+    with pytest.raises(FileError, match=r"002\.dcm: expected usable tags in all slices.*without Rows and Columns"):
+        read_dicom(tmp_path)
 
 
 def test_the_spelling_of_one_name_does_not_make_two_patients(tmp_path):

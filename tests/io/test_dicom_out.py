@@ -146,26 +146,58 @@ def test_a_series_of_one_image_is_enough(tmp_path):
     assert {name: len(points) for name, points in found.items()} == {"L1": 10, "L5/S1": 20}
 
 
-def test_other_files_beside_the_images_do_no_harm(tmp_path, series):
+def test_other_files_copies_and_localizers_beside_the_images_do_no_harm(tmp_path, series):
     (series / "DICOMDIR").write_text("no image")
     (series / "notes.txt").write_text("")
+    shutil.copy(series / "000.dcm", series / "9.dcm")
+    write_series(series / "scout", np.zeros((2, 5, 6)), np.eye(4), SeriesDescription="Localizer")
     write_dicom_segmentation(labelled()[0], NAMES, tmp_path / "seg.dcm", series)
+    assert {len(voxels) for voxels in segments_in_space(tmp_path / "seg.dcm").values()} == {1}
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_of_several_series_the_named_one_is_the_source(tmp_path, series, zipped):
+    write_series(series / "more", np.zeros((9, 5, 6)), np.eye(4))
+    uid = pydicom.dcmread(series / "000.dcm").SeriesInstanceUID
+    source = shutil.make_archive(tmp_path / "study", "zip", series) if zipped else series
+    labels, points = labelled()
+    write_dicom_segmentation(labels, NAMES, tmp_path / "seg.dcm", source, uid)
+    write_dicom_landmarks(Landmarks(points), tmp_path / "sr.dcm", source, uid)
+    for name, point in points.items():
+        np.testing.assert_allclose(segments_in_space(tmp_path / "seg.dcm")[name], [point], atol=1e-4)
+    referenced = pydicom.dcmread(tmp_path / "sr.dcm").CurrentRequestedProcedureEvidenceSequence[0]
+    assert [series.SeriesInstanceUID for series in referenced.ReferencedSeriesSequence] == [uid]
+
+
+def retagged(folder, **tags):
+    for path in folder.iterdir():
+        image = pydicom.dcmread(path)
+        for keyword, value in tags.items():
+            setattr(image, keyword, value)
+        image.save_as(path)
 
 
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        (lambda folder: shutil.rmtree(folder), "source DICOM series, found nothing"),
-        (
-            lambda folder: [path.unlink() for path in folder.iterdir()],
-            "DICOM images with a place in space, found none",
-        ),
+        (lambda folder: shutil.rmtree(folder), "a folder, a zip or a file, found nothing"),
+        (lambda folder: [path.unlink() for path in folder.iterdir()], "DICOM images, found no files"),
         (
             lambda folder: write_series(folder / "more", np.zeros((2, 5, 6)), np.eye(4)),
-            r"one series, found .*\(4 images\)",
+            r"one series, found .*: 4 slices, ct axial\)",
         ),
-        (lambda folder: next(folder.glob("*3.dcm")).unlink(), "one step between neighbouring images, found steps of"),
-        (lambda folder: shutil.copy(folder / "000.dcm", folder / "9.dcm"), "steps of 0.00 to"),
+        (
+            lambda folder: (folder / "003.dcm").unlink(),
+            "one step between neighbouring images, found missing slices: 1",
+        ),
+        (
+            lambda folder: write_series(
+                folder / "more", np.zeros((1, 5, 6)), STRAIGHT_GRID.matrix, PatientID="P2", Modality="MR"
+            ),
+            "images of one patient, found 2 patients",
+        ),
+        (lambda folder: retagged(folder, FrameOfReferenceUID=""), r"FrameOfReferenceUID \(0020,0052\), found none"),
+        (lambda folder: retagged(folder, SharedFunctionalGroupsSequence=[]), "single-frame images"),
     ],
 )
 def test_a_series_that_cannot_be_used_is_refused_by_name(tmp_path, series, change, complaint):

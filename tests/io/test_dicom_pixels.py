@@ -142,3 +142,35 @@ def test_a_colour_picture_is_no_slice(tmp_path):
     scan = read_dicom(tmp_path)
     assert scan.volume.voxels.shape == VOXELS.shape
     assert any("a colour picture: 1" in note for note in scan.notes)
+
+
+# --- what would become wrong numbers
+
+
+def test_values_that_no_number_holds_after_rescaling_are_refused(tmp_path):
+    datasets = stack(VOXELS)
+    datasets[1].RescaleSlope, datasets[1].RescaleIntercept = "1e300", "0"
+    with pytest.raises(FileError, match=r"001\.dcm: expected finite values.*slope of 1e\+300"):
+        read(tmp_path, datasets)
+
+
+def test_whole_numbers_beyond_32_bits_become_floats(tmp_path):
+    large = VOXELS.astype(np.uint32) * 1_000_000
+    voxels = read(tmp_path, stack(large))
+    assert voxels.dtype == np.float32
+    np.testing.assert_array_equal(voxels, large.astype(np.float32))
+
+
+def test_values_that_do_not_lie_in_the_lowest_bits_are_refused(tmp_path):
+    tags = {"BitsStored": 12, "HighBit": 15}
+    with pytest.raises(FileError, match=r"HighBit \(0028,0102\) should be 11, one below BitsStored, found 15"):
+        read(tmp_path, stack(VOXELS << 4, **tags))
+
+
+def test_floats_as_pixels_are_refused(tmp_path):
+    datasets = stack(VOXELS.astype(np.uint32))
+    for dataset, plane in zip(datasets, VOXELS + 0.5, strict=True):
+        del dataset.PixelData
+        dataset.FloatPixelData = plane.astype("<f4").tobytes()
+    with pytest.raises(FileError, match=r"000\.dcm: expected whole numbers as pixels"):
+        read(tmp_path, datasets)

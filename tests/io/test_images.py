@@ -100,6 +100,66 @@ def test_the_sform_comes_before_the_qform_and_that_before_the_voxel_sizes(tmp_pa
     np.testing.assert_allclose(read_grid(neither).matrix, np.diag([-2, -3, 4, 1]))
 
 
+def test_matrices_that_differ_are_warned_of_and_equal_ones_are_not(tmp_path, caplog):
+    image = nibabel.Nifti1Image(VOXELS.T, np.diag([1, 2, 3, 1]))
+    image.set_qform(np.diag([1, 2, 3, 1]), 1)
+    image.set_sform(np.diag([1, 2, 3, 1]), 1)
+    nibabel.save(image, tmp_path / "a.nii")
+    read_grid(tmp_path / "a.nii")
+    assert caplog.messages == []
+    image.set_qform(np.diag([-1, -2, 3, 1]), 1)
+    nibabel.save(image, tmp_path / "a.nii")
+    assert read_grid(tmp_path / "a.nii").matrix[0, 0] == -1
+    assert "a.nii: sform and qform differ by up to 18.9 mm; the sform is taken" in caplog.text
+
+
+def test_an_image_without_a_matrix_is_read_with_a_warning(tmp_path, caplog):
+    write_volume(volume(np.diag([1, 2, 3, 1])), tmp_path / "a.nii")
+    content = bytearray((tmp_path / "a.nii").read_bytes())
+    content[252:256] = bytes(4)
+    (tmp_path / "a.nii").write_bytes(content)
+    np.testing.assert_array_equal(read_grid(tmp_path / "a.nii").matrix, np.diag([-1, -2, 3, 1]))
+    assert "a.nii: neither sform nor qform; its axes are taken as right, anterior, superior" in caplog.text
+
+
+def nrrd(path, *fields):
+    """Write `VOXELS` as raw NRRD with these fields by hand."""
+    sizes = " ".join(map(str, VOXELS.T.shape))
+    lines = ["NRRD0004", "type: short", "dimension: 3", f"sizes: {sizes}", "endian: little", "encoding: raw", *fields]
+    path.write_bytes("\n".join([*lines, "", ""]).encode() + VOXELS.tobytes())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("space", "signs"),
+    [("left-posterior-superior", (1, 1, 1)), ("RAS", (-1, -1, 1)), ("left-anterior-superior", (1, -1, 1))],
+)
+def test_nrrd_of_each_anatomical_space_becomes_lps(tmp_path, space, signs, caplog):
+    directions = "space directions: (0,0.5,0) (2,0,0.25) (0,0,3)"
+    path = nrrd(tmp_path / "a.nrrd", f"space: {space}", directions, "space origin: (10,20,30)")
+    expected = np.diag([*signs, 1]) @ [[0, 2, 0, 10], [0.5, 0, 0, 20], [0, 0.25, 3, 30], [0, 0, 0, 1]]
+    np.testing.assert_allclose(read_volume(path).grid.matrix, expected, atol=1e-12)
+    np.testing.assert_array_equal(read_volume(path).voxels, VOXELS)
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize("fields", [["space: scanner-xyz"], ["space: 3D-left-handed"], ["space dimension: 3"], []])
+def test_nrrd_of_no_anatomical_space_is_read_as_lps_with_a_warning(tmp_path, fields, caplog):
+    place = ["space directions: (1,0,0) (0,1,0) (0,0,1)"] if fields else ["spacings: 1 1 1"]
+    np.testing.assert_array_equal(read_grid(nrrd(tmp_path / "a.nrrd", *fields, *place)).matrix, np.eye(4))
+    assert "a.nrrd" in caplog.text
+    assert "not LPS, RAS or LAS; taken as LPS" in caplog.text
+
+
+@pytest.mark.parametrize("unit", ["cm", "um", "inch"])
+def test_nrrd_in_other_units_is_refused(tmp_path, unit):
+    units = f'space units: "{unit}" "mm" "mm"'
+    place = ["space: LPS", "space directions: (1,0,0) (0,1,0) (0,0,1)"]
+    read_grid(nrrd(tmp_path / "a.nrrd", *place, 'space units: "mm" "mm" "mm"'))
+    with pytest.raises(FileError, match=rf"a\.nrrd: expected spaceunits of mm, found {unit}; convert"):
+        read_grid(nrrd(tmp_path / "a.nrrd", *place, units))
+
+
 def test_a_singular_sform_gives_way_to_the_qform_with_a_warning(tmp_path, caplog):
     path = nifti(tmp_path / "a.nii", pixdim=[1, 2, 3, 4, 0, 0, 0, 0], sform_code=1, qform_code=1)
     assert "a.nii" not in caplog.text

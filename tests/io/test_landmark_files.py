@@ -2,6 +2,8 @@ import json
 
 import numpy as np
 import pytest
+from nibabel.affines import voxel_sizes
+from nibabel.orientations import axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
 
 from regforest.errors import FileError, FrameError
 from regforest.io import landmark_stem, read_landmarks, write_landmarks
@@ -382,7 +384,7 @@ def test_a_table_of_indices_alone_needs_the_image(tmp_path):
     ("text", "complaint"),
     [
         ("name,x,y,z\nL1,1,2,3\n", "columns x_mm, y_mm, z_mm"),
-        ("name,x_mm,y_mm,z_mm\nL1,1,2\n", "for z, found None in line 2"),
+        ("name,x_mm,y_mm,z_mm\nL1,1,2\n", "for z, found '' in line 2"),
         ("name,x_mm,y_mm,z_mm\nL1,1,2,3\nLL1,1,2,3\n", "'LL1' in line 3"),
     ],
 )
@@ -490,3 +492,101 @@ def test_frames_are_converted_with_a_grid_and_refused_without(tmp_path):
 def test_stems_end_where_the_format_begins():
     assert landmark_stem("x/4517454_centroids_conf.lml") == "4517454_centroids_conf"
     assert landmark_stem("a.b.mrk.json") == "a.b"
+
+
+# --- spellings from elsewhere, and what must not be guessed
+
+
+LINES = "id\tname\tx\ty\tz\n150\tT8\t1.5\t2.5\t3.5\n160\tT9_centre\t1\t2\t30\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        LINES.replace("\n", "\r\n").encode(),
+        LINES.replace("\n", "\r").encode(),
+        LINES.encode("utf-8-sig"),
+        LINES.encode("utf-16"),
+        LINES.replace("id\tname", "Wirbelkörper").encode("latin-1"),
+        LINES.replace("0\tT", "0.0\tT").partition("\n")[2].encode(),  # numbers with a fraction, no header
+    ],
+    ids=["CRLF", "CR", "BOM", "UTF-16", "latin-1", "no header"],
+)
+def test_lml_of_any_encoding_and_line_end_loses_nothing(tmp_path, content):
+    (tmp_path / "a.lml").write_bytes(content)
+    found = read_landmarks(tmp_path / "a.lml")
+    assert {name: found[name].tolist() for name in found} == {"T8": [1.5, 2.5, 3.5], "T9": [1, 2, 30]}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "name;x_mm;y_mm;z_mm;score\nL1;1,5;-2;3,25;0,75\n",
+        "name\tx_mm\ty_mm\tz_mm\tscore\nL1\t1.5\t-2\t3.25\t0.75\n",
+        "Name, X_mm, Y_mm, Z_mm, Score\r\n\r\nL1, 1.5, -2, 3.25, 0.75\r\n,,,,\r\n",
+    ],
+    ids=["semicolons", "tabs", "blanks"],
+)
+def test_tables_of_spreadsheets_are_read(tmp_path, content):
+    (tmp_path / "a.csv").write_text(content)
+    assert read_landmarks(tmp_path / "a.csv") == Landmarks({"L1": (1.5, -2, 3.25)}, {"L1": 0.75})
+
+
+def test_a_column_that_stands_twice_is_refused(tmp_path):
+    (tmp_path / "a.csv").write_text("name,x_mm,x_mm,y_mm,z_mm\nL1,9,1,2,3\n")
+    with pytest.raises(FileError, match=r"a\.csv: expected each column once, found x_mm again"):
+        read_landmarks(tmp_path / "a.csv")
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path):
+    (tmp_path / "landmarks.json").write_text('{"frame": "LPS mm", "points": {"L1": [1, 2, 3], "L1": [4, 5, 6]}}')
+    with pytest.raises(FileError, match=r"landmarks\.json: expected valid JSON, found the key 'L1' twice"):
+        read_landmarks(tmp_path / "landmarks.json")
+
+
+@pytest.mark.parametrize("label", [20.5, True])
+def test_a_number_of_verse_that_is_not_whole_is_refused(tmp_path, label):
+    with pytest.raises(FileError, match=rf"{label} in entry 1 \(no whole number\)"):
+        read_landmarks(as_json(tmp_path / "a.json", [{"label": label, "X": 1, "Y": 2, "Z": 3}]), TURNED)
+
+
+def test_two_directions_in_a_file_of_verse_are_refused(tmp_path):
+    content = [{"direction": ["P", "I", "R"]}, {"direction": ["L", "A", "S"]}]
+    with pytest.raises(FileError, match=r"one direction, found \['P', 'I', 'R'\] and \['L', 'A', 'S'\]"):
+        read_landmarks(as_json(tmp_path / "a.json", content), TURNED)
+
+
+@pytest.mark.parametrize(("order", "flips"), ALL_ORIENTATIONS)
+@pytest.mark.parametrize("code", ["PIR", "LAS", "SPR", None])
+def test_verse_lies_where_nibabel_turns_the_image_to(tmp_path, order, flips, code):
+    sheared = Grid((4, 5, 6), [[0.48, -0.2, 0.3, 7], [0.14, 0.7, 0.2, 8], [0, 0.1, 2.4, 9], [0, 0, 0, 1]])
+    voxels, matrix = reorient(np.zeros((4, 5, 6), np.int8), sheared.matrix, order, flips)
+    grid = Grid(voxels.shape, matrix)
+    entry = {"label": 20, "X": 1.25, "Y": 2.5, "Z": 0.75}
+    content = [*([{"direction": list(code)}] if code else []), entry]
+    found = read_landmarks(as_json(tmp_path / "a.json", content), grid)["L1"]
+
+    ras = np.diag([-1, -1, 1, 1]) @ grid.matrix
+    turn = ornt_transform(io_orientation(ras), axcodes2ornt(code or "PIR"))
+    turned = ras @ inv_ornt_aff(turn, grid.size_xyz)
+    index = np.array([entry[axis] for axis in "XYZ"]) / (1 if code else voxel_sizes(turned))
+    np.testing.assert_allclose(found, (turned @ [*index, 1])[:3] * [-1, -1, 1], atol=1e-6)
+
+
+def test_a_truth_value_is_no_coordinate(tmp_path):
+    point = {"label": "L1", "position": [True, 2, 3], "positionStatus": "defined"}
+    content = {"markups": [{"coordinateSystem": "RAS", "controlPoints": [point]}]}
+    with pytest.raises(FileError, match="a number for x, found True in control point 1"):
+        read_landmarks(as_json(tmp_path / "a.mrk.json", content))
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.csv", "a.fcsv"])
+def test_voxel_indices_outside_of_the_image_are_warned_of(tmp_path, name, caplog):
+    content = {
+        "a.json": '[{"direction": ["P", "I", "R"]}, {"label": 20, "X": 500, "Y": 2, "Z": 3}]',
+        "a.csv": "name,index_i,index_j,index_k\nL1,500,2,3\n",
+        "a.fcsv": "# CoordinateSystem = 2\n# columns = label,x,y,z\nL1,500,2,3\n",
+    }
+    (tmp_path / name).write_text(content[name])
+    read_landmarks(tmp_path / name, TURNED)
+    assert f"{name}: L1 outside of the image; does it belong to these points?" in caplog.text

@@ -97,6 +97,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, metavar="DIR", help="data set (default: the embedded phantoms)")
     parser.add_argument("--limit", type=int, metavar="N", help="N cases in all")
     parser.add_argument("--channels", metavar="A;B", help="also run with these channels only, e.g. 'fat;wat;fat,wat'")
+    parser.add_argument(
+        "--test-channels", metavar="A;B", help="also train on all channels, test on these: 'fat,wat;wat'"
+    )
     parser.add_argument("--only", metavar="A;B", help="these rows only (default: all, see below)")
     parser.add_argument("--jobs", type=int, metavar="N", help="threads (default: all cores)")
     parser.add_argument("--seed", type=seed_number, default=0, metavar="N", help="default: %(default)s")
@@ -118,6 +121,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     variants = dict(VARIANTS)
     for channels in options.channels.split(";") if options.channels else ():
         variants[f"channels {channels}"] = ("--channels", channels)
+    for channels in options.test_channels.split(";") if options.test_channels else ():
+        variants[f"only {channels} at test time"] = ("--test-channels", channels)
     chosen = [name.strip() for name in options.only.split(";")] if options.only else list(variants)
     if unknown := [name for name in chosen if name not in variants]:
         parser.error(f"--only: no row {', '.join(unknown)}; there are {'; '.join(variants)}")

@@ -51,6 +51,7 @@ class Options:
     splits: Path
     patients: Path | None
     channels: tuple[str, ...]
+    test_channels: tuple[str, ...]
     published: Path | None
     methods: tuple[str, ...]
     definition: str
@@ -99,6 +100,10 @@ def build_parser(
     )  # fmt: skip
     data.add_argument("--patients", type=Path, metavar="FILE", help="table case,patient to use instead")
     data.add_argument("--channels", type=_names, default=(), metavar="A,B", help="use these channels only")
+    data.add_argument(
+        "--test-channels", type=_names, default=(), metavar="A,B",
+        help="test on these of the channels only, as on scans that lack the others (MR; training has all)",
+    )  # fmt: skip
     data.add_argument("--limit", type=_positive, metavar="N", help="N cases in all, spread over the folds")
     method = parser.add_argument_group("method")
     method.add_argument(

@@ -43,14 +43,11 @@ class Plan:
 
     def load(self, name: str) -> AnnotatedScan:
         """Read a case, with the channels that were asked for."""
-        scan = self.case(name).load()
-        if not self.options.channels:
-            return scan
-        missing = [channel for channel in self.options.channels if channel not in scan.channels]
-        if missing:
-            raise DataError(f"{name}: no channel {', '.join(missing)}; it has {', '.join(scan.channels)}")
-        chosen = {channel: scan.channels[channel] for channel in self.options.channels}
-        return dataclasses.replace(scan, channels=chosen)
+        return _with_channels(self.case(name).load(), self.options.channels)
+
+    def as_tested(self, scan: AnnotatedScan) -> AnnotatedScan:
+        """Return a scan that was read, as a model is to see it."""
+        return _with_channels(scan, self.options.test_channels)
 
 
 def make_plan(experiment: Experiment, options: Options) -> Plan:
@@ -58,6 +55,7 @@ def make_plan(experiment: Experiment, options: Options) -> Plan:
     methods = _resolved_methods(experiment, options)
     dataset = _opened(experiment, options)
     channels, channel_notes = _channels(dataset.cases, options.channels)
+    _check_test_channels(dataset.cases, channels, options.test_channels)
     options = dataclasses.replace(options, channels=channels)
     folds, fold_notes = experiment.folds(dataset, options)
     notes = [*dataset.notes, *channel_notes, *fold_notes]
@@ -73,6 +71,7 @@ def make_plan(experiment: Experiment, options: Options) -> Plan:
         "definition": options.definition,
         "pictures": options.pictures,
         "channels": list(options.channels),
+        "test_channels": list(options.test_channels),
         "data": {"name": dataset.name, "cases": len(dataset.cases), "fingerprint": data_fingerprint(dataset.cases)},
         "splits": [dataclasses.asdict(fold) for fold in folds],
         "published": folder_fingerprint(published.values()) if options.published else None,
@@ -99,6 +98,20 @@ def _channels(cases: Sequence[Case], asked: tuple[str, ...]) -> tuple[tuple[str,
         f"scans differ in their channels: {', '.join(chosen)} are used, which {count} of {len(cases)} scans have; "
         "choose others with --channels"
     ]
+
+
+def _check_test_channels(cases: Sequence[Case], trained: tuple[str, ...], asked: tuple[str, ...]) -> None:
+    known = trained or tuple(cases[0].image_files)
+    if unknown := [channel for channel in asked if channel not in known]:
+        raise UsageError(f"--test-channels: {', '.join(unknown)} not among those of training: {', '.join(known)}")
+
+
+def _with_channels(scan: AnnotatedScan, wanted: tuple[str, ...]) -> AnnotatedScan:
+    """Return a scan with some of its channels, in the order given; with all if none is named."""
+    missing = [channel for channel in wanted if channel not in scan.channels]
+    if missing:
+        raise DataError(f"{scan.name}: no channel {', '.join(missing)}; it has {', '.join(scan.channels)}")
+    return dataclasses.replace(scan, channels={name: scan.channels[name] for name in wanted}) if wanted else scan
 
 
 def circumstances(plan: Plan, versions: Mapping[str, str]) -> dict[str, Any]:

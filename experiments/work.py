@@ -110,7 +110,7 @@ def finish_case(plan: Plan, name: str, fold: Fold, case: str, share: Share, fitt
         limit_mb = _memory_limit(plan, name, case, share, fitted.value)
         scan = plan.load(case)
         stage = "apply"
-        outcome = method.apply(fitted.value, scan, limit_mb)
+        outcome = method.apply(fitted.value, plan.as_tested(scan), limit_mb)
         seconds = time.perf_counter() - start
         stage = "evaluate"
         published, troubles = _judge_published(plan, scan) if options.published and first else ({}, ())
@@ -118,7 +118,7 @@ def finish_case(plan: Plan, name: str, fold: Fold, case: str, share: Share, fitt
             "case": case, "patient": scan.patient, "fold": fold.name, "method": name, "seconds": round(seconds, 3),
             **outcome.localization.to_json(_image_file(plan, case, scan).name),
             "annotated": {level: scan.landmarks[level].tolist() for level in scan.landmarks},
-            "notes": list(scan.notes),
+            "notes": [*scan.notes, *outcome.localization.notes],
             "rows": plan.experiment.task.judge(scan, outcome, options.definition),
             **published,
         }  # fmt: skip

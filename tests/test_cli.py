@@ -57,7 +57,8 @@ class FakeLocalizer:
             return Localization(Landmarks({}), "empty", "nothing found")
         if volume.voxels.max() == 1:
             raise DataError("this image cannot be labelled")
-        return Localization(FOUND, "ok", "", True, {-1: 0.1, 0: 0.9, 1: 0.0}, {"L1": 0.9})
+        notes = ("missing channels: wat (estimated from fat)",) if isinstance(image, dict) and len(image) == 1 else ()
+        return Localization(FOUND, "ok", "", True, {-1: 0.1, 0: 0.9, 1: 0.0}, {"L1": 0.9}, notes)
 
     def memory_need(self, grid, voxel_bytes, n_jobs=1):
         return MemoryNeed(classifying=Stage(10.0, work_mb=100.0, slab_mb=50.0))
@@ -208,7 +209,7 @@ def test_label_writes_three_files_for_each_image_that_agree(tmp_path, model, cap
     assert made_with["anchor"] == {}
     assert len(made_with["model"]) == 16
     assert content == {
-        "image": str(paths[0]), "frame": "LPS mm", "status": "ok", "reason": "", "anchored": True,
+        "image": str(paths[0]), "frame": "LPS mm", "status": "ok", "reason": "", "notes": [], "anchored": True,
         "shift_probability": {"-1": 0.1, "0": 0.9, "1": 0.0},
         "levels": [{"level": "L1", "point": [0, 30, 360], "score": 0.5, "probability": 0.9},
                    {"level": "L2", "point": [1, 33, 328], "score": 0.25, "probability": None}],
@@ -349,6 +350,14 @@ def test_channels_of_one_folder_are_one_case_and_a_folder_stands_for_its_images(
     assert sorted(path.name for path in (tmp_path / "out").glob("*.lml")) == ["p1.lml", "p2.lml"]
     assert list(FakeLocalizer.seen[0][0]) == ["fat", "wat"]
     assert isinstance(FakeLocalizer.seen[1][0], Volume)
+
+
+def test_what_the_localizer_notes_is_said_and_stands_in_the_result(tmp_path, model, capsys):
+    images(tmp_path / "p1", "image_fat.nii.gz")
+    assert run("discs", tmp_path / "p1" / "image_fat.nii.gz", "-o", tmp_path / "out", "--model", model) == 0
+    note = "missing channels: wat (estimated from fat)"
+    assert note in capsys.readouterr().err
+    assert json.loads((tmp_path / "out" / "p1.json").read_text())["notes"] == [note]
 
 
 def test_channels_on_different_grids_are_refused_by_name(tmp_path, model, capsys):

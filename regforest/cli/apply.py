@@ -198,6 +198,8 @@ class _Worker:
             if not image.grid.contains([point]).all():
                 raise DataError(f"--anchor {name}={point} lies outside {case.name}; expected LPS millimetres")
         found, labels = self._apply(reading.channels, jobs, max_memory_mb)
+        for note in found.notes:
+            say(f"{case.name}: {note}")
         target, labels_stem = self.arguments.out / case.points_stem, self.arguments.out / case.labels_stem
         for suffix in (".mrk.json", ".lml"):
             write_landmarks(found.landmarks, f"{target}{suffix}", image.grid)

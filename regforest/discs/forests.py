@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from regforest.discs.chain import StepModel
 from regforest.discs.own_views import lattice, random_ball
-from regforest.discs.patches import PatchReader
+from regforest.discs.patches import Completion, PatchReader
 from regforest.discs.settings import DiscSettings, ForestSettings, PatchSettings
 from regforest.discs.training import TrainingRecord, level_of_fine, named_offsets
 from regforest.discs.views import View
@@ -39,9 +39,12 @@ class CoarseForest:
     ----------
     forest : Forest
         Outputs: trust in the vote for each structure, then the displacements times it (`_leaf_votes`).
+    completion : Completion, optional
+        For scans that lack channels; None where there is one only, and in models of earlier versions.
     """
 
     forest: Forest
+    completion: Completion | None = None
 
     @classmethod
     def fit(
@@ -57,12 +60,13 @@ class CoarseForest:
         _, axes = np.linalg.eigh(centred.T @ centred)
         features = rows.astype(np.float32)
         grown = _regressor(settings.forest, seed).fit(features, centred @ axes[:, -_COMPONENTS:]).forest_
-        return cls(_leaf_votes(grown, features, offsets, settings.forest.trust_mm))
+        forest = _leaf_votes(grown, features, offsets, settings.forest.trust_mm)
+        return cls(forest, _completion(records, "coarse_features", settings.coarse_patch, seed))
 
     def votes(self, view: View, settings: DiscSettings, n_jobs: int = 1) -> list[VoteMap]:
         """Votes of all patches of a coarse view for each structure, in view millimetres."""
         points = lattice(view, settings.coarse_grid_mm)
-        found = _predicted(self.forest, view, settings.coarse_patch, points, n_jobs=n_jobs)
+        found = _predicted(self, view, settings.coarse_patch, points, n_jobs=n_jobs)
         structures = range(found.shape[1] // 4)
         return [VoteMap(*_votes(points, found, s), settings.coarse_vote_mm) for s in structures]
 
@@ -75,9 +79,12 @@ class FineForest:
     ----------
     forest : Forest
         Features: those of the patch and the structure's number. Outputs as for `CoarseForest`, one structure.
+    completion : Completion, optional
+        As for `CoarseForest`.
     """
 
     forest: Forest
+    completion: Completion | None = None
 
     @classmethod
     def fit(
@@ -91,12 +98,13 @@ class FineForest:
         offsets = np.concatenate([r.fine_offsets[own] for r, own in zip(records, kept, strict=True)])
         features = np.concatenate(parts)
         grown = _regressor(settings.forest, seed).fit(features, offsets).forest_
-        return cls(_leaf_votes(grown, features, offsets[:, None], settings.forest.trust_mm))
+        forest = _leaf_votes(grown, features, offsets[:, None], settings.forest.trust_mm)
+        return cls(forest, _completion(records, "fine_features", settings.fine_patch, seed))
 
     def votes(self, view: View, structure: int, settings: DiscSettings, rng: np.random.Generator) -> VoteMap:
         """Votes for the centre of one structure in its own view, in view millimetres."""
         points = view.extent_mm / 2 + random_ball(rng, settings.fine_patches, settings.fine_radius_mm)
-        found = _predicted(self.forest, view, settings.fine_patch, points, np.full(len(points), structure))
+        found = _predicted(self, view, settings.fine_patch, points, np.full(len(points), structure))
         return VoteMap(*_votes(points, found, 0), settings.fine_vote_mm)
 
 
@@ -109,15 +117,25 @@ class ForestLabels:
     forest : Forest
         Features: those of the patch, place in the structure's own view (mm) and the structure's number. Outputs:
         probabilities of outside and inside.
+    completion : Completion, optional
+        As for `CoarseForest`.
     """
 
     forest: Forest
+    completion: Completion | None = None
 
     @classmethod
     def fit(
         cls, records: Sequence[TrainingRecord], levels: Sequence[FloatArray], settings: DiscSettings, seed: int
     ) -> ForestLabels:
         """Grow the trees on the label samples; `levels` holds the structure's number of each sample."""
+        forest = cls._grown(records, levels, settings, seed)
+        return cls(forest, _completion(records, "label_features", settings.label_patch, seed))
+
+    @staticmethod
+    def _grown(
+        records: Sequence[TrainingRecord], levels: Sequence[FloatArray], settings: DiscSettings, seed: int
+    ) -> Forest:
         kept = _thinned([len(record.label_inside) for record in records], settings.forest.rows, seed)
         features = np.concatenate([_label_columns(*item) for item in zip(records, levels, kept, strict=True)])
         inside = np.concatenate([r.label_inside[own] for r, own in zip(records, kept, strict=True)])
@@ -125,7 +143,7 @@ class ForestLabels:
         classifier = ForestClassifier(
             own.trees, min_samples_leaf=own.min_leaf, max_features=own.feature_share, random_state=seed
         )
-        return cls(classifier.fit(features, np.stack([~inside, inside], axis=1).astype(np.float32)).forest_)
+        return classifier.fit(features, np.stack([~inside, inside], axis=1).astype(np.float32)).forest_
 
     def estimate(
         self, reader: PatchReader, points_mm: FloatArray, positions_mm: FloatArray, level: FloatArray,
@@ -133,7 +151,10 @@ class ForestLabels:
     ) -> FloatArray:  # fmt: skip
         """Probability that points, at places of a structure's own view, lie inside."""
         chunks = [slice(start, start + _CHUNK_ROWS) for start in range(0, len(points_mm), _CHUNK_ROWS)]
-        parts = [self.forest.predict(_columns(reader(points_mm[c]), positions_mm[c], level[c]))[:, 1] for c in chunks]
+        parts = [
+            self.forest.predict(_columns(_completed(self, reader, points_mm[c]), positions_mm[c], level[c]))[:, 1]
+            for c in chunks
+        ]
         return np.concatenate(parts).astype(np.float64)
 
     def held_out(
@@ -145,11 +166,14 @@ class ForestLabels:
         judges = []
         for side in (0, 1):
             others = [i for i, record in enumerate(records) if half[record.patient] != side]
-            judges.append(self.fit([records[i] for i in others], [levels[i] for i in others], settings, seed))
+            judges.append(self._grown([records[i] for i in others], [levels[i] for i in others], settings, seed))
         return [
-            judges[half[r.patient]].forest.predict(_label_columns(r, level, own))[:, 1].astype(np.float64)
+            judges[half[r.patient]].predict(_label_columns(r, level, own))[:, 1].astype(np.float64)
             for r, level, own in zip(records, levels, chosen, strict=True)
         ]
+
+
+_Part = CoarseForest | FineForest | ForestLabels
 
 
 def _regressor(settings: ForestSettings, seed: int) -> ForestRegressor:
@@ -194,14 +218,33 @@ def _leaf_votes(forest: Forest, rows: Features, offsets: Features, trust_mm: flo
     return Forest.from_arrays(forest.to_arrays() | {"values": values.astype(np.float32)})
 
 
+def _completion(
+    records: Sequence[TrainingRecord], features: str, patch: PatchSettings, seed: int
+) -> Completion | None:
+    """Learn how the features of the channels go together, where there are several."""
+    if len(records[0].channels) == 1:
+        return None
+    parts = [getattr(record, features) for record in records]
+    return Completion.fit(parts, patch.components, np.random.default_rng([seed, 8]))
+
+
+def _completed(part: _Part, reader: PatchReader, points_mm: FloatArray) -> Features:
+    """Features of patches, those of missing channels as they are expected."""
+    features = reader(points_mm)
+    return features if part.completion is None else part.completion(features)
+
+
 def _predicted(
-    forest: Forest, view: View, patch: PatchSettings, points_mm: FloatArray, *columns: NDArray[Any],
-    n_jobs: int = 1,
+    part: CoarseForest | FineForest, view: View, patch: PatchSettings, points_mm: FloatArray,
+    *columns: NDArray[Any], n_jobs: int = 1,
 ) -> FloatArray:  # fmt: skip
     """Predict (N, K) at points of a view; further columns stand behind the patch features."""
     reader = PatchReader(view, patch)
     chunks = [slice(start, start + _CHUNK_ROWS) for start in range(0, len(points_mm), _CHUNK_ROWS)]
-    parts = [forest.predict(_columns(reader(points_mm[c]), *(x[c] for x in columns)), n_jobs) for c in chunks]
+    parts = [
+        part.forest.predict(_columns(_completed(part, reader, points_mm[c]), *(x[c] for x in columns)), n_jobs)
+        for c in chunks
+    ]
     return np.concatenate(parts).astype(np.float64)
 
 

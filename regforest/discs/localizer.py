@@ -10,7 +10,9 @@ The method ``"forest"`` asks regression and classification forests where the oth
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from regforest._limits import checked_seed
 from regforest._memory import MemoryNeed, Stage
 from regforest.discs.chain import StepModel, best_chain, with_neighbours
+from regforest.discs.channels import channel_notes, channels_by_name, parts_of_shown
 from regforest.discs.evidence import ShiftModel
 from regforest.discs.forests import CoarseForest, FineForest, ForestLabels
 from regforest.discs.hypotheses import Chain, ChainJudge, in_threads, unit_steps
@@ -29,7 +32,7 @@ from regforest.discs.model_checks import check_label_names, check_names, check_p
 from regforest.discs.neighbour_labels import NeighbourLabels
 from regforest.discs.own_views import label_view
 from regforest.discs.packing import pack, unpack
-from regforest.discs.patches import Projection
+from regforest.discs.patches import Completion, Projection
 from regforest.discs.search import CoarseModel, FineModel
 from regforest.discs.segmentation import LabelModel
 from regforest.discs.settings import DiscSettings
@@ -132,7 +135,7 @@ class DiscLocalizer:
         Parameters
         ----------
         channels : Volume or mapping of str to Volume
-            Aligned images on one grid.
+            Aligned images on one grid; channels of training may be missing, the result's notes name them.
         anchor : mapping of str to array_like, shape (3,), optional
             Points in LPS millimetres on structures that you know; the chain is laid through them.
         n_jobs : int
@@ -143,8 +146,10 @@ class DiscLocalizer:
         Raises
         ------
         DataError
-            If a channel is missing or cannot be used, an anchor is not one of `names_`, or the work does not fit into
-            the memory.
+            If no channel of training is among them or one cannot be used, an anchor is not one of `names_`, or the
+            work does not fit into the memory.
+        ModelError
+            If a channel is missing and an earlier version made the model.
         """
         return self.apply(channels, anchor, n_jobs, max_memory_mb)[0]
 
@@ -160,9 +165,11 @@ class DiscLocalizer:
         """
         if localization is None:
             return self.apply(channels, n_jobs=n_jobs)[1]
-        judge = self._judge(self._scene(channels), {}, n_jobs)
+        given = channels_by_name(channels, self.channels_)
+        model = self._for_channels(given)
+        judge = model._judge(model._scene(given), {}, n_jobs)
         chain = {self.names_.index(n): localization.landmarks[n] for n in localization.landmarks if n in self.names_}
-        return self._segmented(judge.scene, self._probability_maps(judge, chain))
+        return model._segmented(judge.scene, model._probability_maps(judge, chain))
 
     def apply(
         self,
@@ -172,15 +179,22 @@ class DiscLocalizer:
         max_memory_mb: float | None = None,
     ) -> tuple[Localization, Volume]:
         """Localize and segment in one go, as `localize`; without training masks the label image is all 0."""
-        given = [channels] if isinstance(channels, Volume) else list(channels.values())
+        given = channels_by_name(channels, self.channels_)
         if max_memory_mb is not None:
-            voxel_bytes = sum(volume.voxels.dtype.itemsize for volume in given)
-            self.memory_need(given[0].grid, voxel_bytes, n_jobs).check(max_memory_mb)
+            voxel_bytes = sum(volume.voxels.dtype.itemsize for volume in given.values())
+            self.memory_need(next(iter(given.values())).grid, voxel_bytes, n_jobs).check(max_memory_mb)
+        found, labels = self._for_channels(given)._applied(given, anchor or {}, n_jobs)
+        return replace(found, notes=channel_notes(list(given), self.channels_)), labels
+
+    def _applied(
+        self, channels: Mapping[str, Volume], anchor: Mapping[str, ArrayLike], n_jobs: int
+    ) -> tuple[Localization, Volume]:
+        """Localize and segment a scan that has all of `channels_`."""
         scene = self._scene(channels)
         background = Volume(np.zeros(scene.input_grid.shape_zyx, np.uint8), scene.input_grid)
         if scene.is_constant:
             return Localization(Landmarks({}), "empty", "the image has one value everywhere"), background
-        judge = self._judge(scene, self._anchored(anchor or {}), n_jobs)
+        judge = self._judge(scene, self._anchored(anchor), n_jobs)
         chain = self._coarse_chain(judge)
         if not chain:
             return Localization(Landmarks({}), "empty", "no chain of structures was found"), background
@@ -300,17 +314,18 @@ class DiscLocalizer:
             probabilities={self.names_[s]: shift[0] for s in inside},
         )  # fmt: skip
 
-    def _scene(self, channels: Volume | Mapping[str, Volume]) -> Scene:
-        given = {"image": channels} if isinstance(channels, Volume) else dict(channels)
-        if len(given) == 1 and len(self.channels_) == 1:
-            given = {self.channels_[0]: next(iter(given.values()))}
-        missing = [name for name in self.channels_ if name not in given]
-        if missing:
-            raise DataError(
-                f"the model needs the channels {list(self.channels_)}, got {list(given)}: {missing} missing; "
-                "give all of them or train on those you have"
-            )
-        chosen = {name: given[name] for name in self.channels_}
+    def _for_channels(self, given: Mapping[str, Volume]) -> DiscLocalizer:
+        """Return the localizer for scans that have some of the channels: itself if they have all."""
+        shown = [name in given for name in self.channels_]
+        if all(shown):
+            return self
+        model = copy.copy(self)
+        model.channels_ = tuple(name for name in self.channels_ if name in given)
+        model._take(parts_of_shown({name: getattr(self, f"{name}_") for name in _PARTS}, shown, self.settings))
+        return model
+
+    def _scene(self, channels: Mapping[str, Volume]) -> Scene:
+        chosen = {name: channels[name] for name in self.channels_}
         return Scene(chosen, self.settings.coarse_spacing_mm, self.settings.normalise_mm)
 
     def _records(self, scans: Sequence[AnnotatedScan | TrainingRecord], n_jobs: int) -> list[TrainingRecord]:
@@ -370,6 +385,9 @@ class DiscLocalizer:
         if parts["steps"].names != self.names_:
             raise ModelError(f"steps: expected those of {', '.join(self.names_)}, found {parts['steps'].names!r}")
         check_parts(parts, self.unit_steps_, len(self.channels_), self.settings)
+        self._take(parts)
+
+    def _take(self, parts: Mapping[str, Any]) -> None:
         for name, part in parts.items():
             setattr(self, f"{name}_", part)
 
@@ -379,7 +397,7 @@ _KINDS: dict[str, type[Any]] = {
     kind.__name__: kind
     for kind in (
         StepModel, CoarseModel, CoarseForest, FineModel, FineForest, ShiftModel, LabelModel, NeighbourLabels,
-        ForestLabels, Projection, Forest,
+        ForestLabels, Projection, Completion, Forest,
     )
 }  # fmt: skip
 

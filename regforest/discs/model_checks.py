@@ -13,7 +13,7 @@ from regforest.discs.evidence import ShiftModel
 from regforest.discs.forests import CoarseForest, FineForest, ForestLabels
 from regforest.discs.neighbour_labels import NeighbourLabels, cell_counts
 from regforest.discs.own_views import PROBES_MM
-from regforest.discs.patches import Projection
+from regforest.discs.patches import Completion, Projection
 from regforest.discs.search import CoarseModel, FineModel
 from regforest.discs.segmentation import LabelModel
 from regforest.discs.settings import DiscSettings
@@ -28,6 +28,8 @@ _MAX_CHANNELS = 16
 _MAX_MASK_VOXELS = 300  # along each edge
 _MM = 1e4
 _PROJECTION = {"mean": Expected("f4", ("F",)), "components": Expected("f4", ("F", "K"))}
+_RELATIONS = {"variance": Expected("f4", ("K",), 0)}
+_SHOWN = {"shown": Expected("b1", ("F",), True, True)}
 _PARTS: dict[str, dict[str, Expected]] = {
     "steps": {
         "mean_mm": Expected("f8", ("steps", 3), -_MM, _MM),
@@ -106,8 +108,8 @@ def check_parts(parts: Mapping[str, Any], unit_steps_mm: Any, channels: int, set
     coarse = settings.coarse_patch.columns(settings.coarse_spacing_mm, channels)
     fine = settings.fine_patch.columns(settings.coarse_spacing_mm, channels)
     if settings.method == "forest":
-        _check_forest("coarse", parts["coarse"].forest, coarse, 4 * structures)
-        _check_forest("fine", parts["fine"].forest, fine + 1, 4)
+        _check_forest("coarse", parts["coarse"], coarse, coarse, 4 * structures)
+        _check_forest("fine", parts["fine"], fine, fine + 1, 4)
     else:
         _check_patches("coarse", parts["coarse"], sizes | {"F": coarse})
         _check_patches("fine", parts["fine"], sizes | {"F": fine})
@@ -132,18 +134,35 @@ def _check_kinds(parts: Mapping[str, Any], by_forests: bool) -> None:
         raise ModelError(f"{', '.join(wrong)}: expected parts of another kind for this method")
 
 
-def _check_forest(name: str, forest: Any, features: int, outputs: int) -> None:
+def _check_forest(
+    name: str, part: CoarseForest | FineForest | ForestLabels, patch: int, features: int, outputs: int
+) -> None:
+    """Check a forest, and what completes the features of patches for it."""
+    forest, completion = part.forest, part.completion
     if not isinstance(forest, Forest) or (forest.n_features, forest.n_outputs) != (features, outputs):
         raise ModelError(f"{name}: expected a forest of {features} features and {outputs} outputs")
+    if completion is not None:
+        if not isinstance(completion, Completion):
+            raise ModelError(f"{name}: expected what completes features, found {type(completion).__name__}")
+        _check_projection(name, completion.projection, {"F": patch})
+        check_arrays(vars(completion), _SHOWN, {"F": patch})
 
 
 def _check_patches(name: str, part: Any, sizes: dict[str, int]) -> None:
     """Check a projection and the rows that were made with it."""
-    if not isinstance(part.projection, Projection):
-        raise ModelError(f"{name}: expected a projection, found none")
-    check_arrays(vars(part.projection), _PROJECTION, sizes)
+    _check_projection(name, part.projection, sizes)
     kept = part.projection.components.shape[1]
     check_arrays(vars(part), _PARTS[name], sizes | {"K": kept, "K + 1": kept + 1, "K + 4": kept + 4})
+
+
+def _check_projection(name: str, projection: Any, sizes: Mapping[str, int]) -> None:
+    """Check a projection; what relates the channels is missing as a whole in models of earlier versions."""
+    if not isinstance(projection, Projection):
+        raise ModelError(f"{name}: expected a projection, found none")
+    check_arrays(vars(projection), _PROJECTION, sizes)
+    if projection.variance is not None or projection.noise is not None:
+        check_arrays(vars(projection), _RELATIONS, {"K": projection.components.shape[1]})
+        _check_number("noise", projection.noise, 1e-9, 1e9)
 
 
 def _check_label(label: LabelModel, settings: DiscSettings, sizes: dict[str, int], columns: int) -> None:
@@ -153,7 +172,7 @@ def _check_label(label: LabelModel, settings: DiscSettings, sizes: dict[str, int
     if max(label.prior.shape[1:]) > _MAX_MASK_VOXELS:
         raise ModelError(f"label: masks of shape {label.prior.shape[1:]} are too large")
     if isinstance(label.voxels, ForestLabels):
-        _check_forest("label", label.voxels.forest, columns + 4, 2)
+        _check_forest("label", label.voxels, columns, columns + 4, 2)
     else:
         _check_neighbours(label.voxels, cell_counts(label.prior.shape[1:], settings), sizes | {"F": columns})
 

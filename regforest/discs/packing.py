@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,10 @@ def pack(prefix: str, part: Any, arrays: dict[str, NDArray[Any]]) -> dict[str, A
 def unpack(
     prefix: str, plain: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], kinds: Mapping[str, type[Any]]
 ) -> Any:
-    """Rebuild what `pack` took apart; a missing array, field or kind raises `KeyError`."""
+    """Rebuild what `pack` took apart; a missing array, field or kind raises `KeyError`.
+
+    A field with a default may be missing: files of earlier versions do not hold it.
+    """
     made: dict[str, Any] = {}
     kind = kinds[plain["kind"]]
     for item in fields(kind):
@@ -38,6 +41,6 @@ def unpack(
             made[item.name] = unpack(f"{prefix}.{item.name}", value, arrays, kinds)
         elif item.name in plain:
             made[item.name] = tuple(value) if isinstance(value, list) else value
-        else:
+        elif f"{prefix}.{item.name}" in arrays or item.default is MISSING:
             made[item.name] = arrays[f"{prefix}.{item.name}"]
     return kind(**made)

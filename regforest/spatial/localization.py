@@ -31,6 +31,8 @@ class Localization(Shown):
         or higher (-1, cranial).
     probabilities : mapping of str to float
         Level -> probability that its name is right.
+    notes : tuple of str
+        What to know about the result whatever its status: channels that were missing.
     """
 
     landmarks: Landmarks
@@ -39,6 +41,7 @@ class Localization(Shown):
     anchored: bool = False
     shift_probability: Mapping[int, float] = field(default_factory=lambda: {-1: 0.0, 0: 1.0, 1: 0.0})
     probabilities: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def to_json(self, image: str) -> dict[str, Any]:
         """Return the content of the ``<stem>.json`` that `regforest label` writes; undefined numbers are None."""
@@ -47,6 +50,7 @@ class Localization(Shown):
             "frame": "LPS mm",
             "status": self.status,
             "reason": self.reason,
+            "notes": list(self.notes),
             "anchored": self.anchored,
             "shift_probability": {
                 str(shift): number_or_none(p) for shift, p in sorted(self.shift_probability.items())

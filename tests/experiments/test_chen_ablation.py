@@ -46,6 +46,13 @@ def test_rows_are_runs_of_their_own_and_end_in_one_table(runs, tmp_path, capsys)
     assert "| k = 5 | 1.25 (1.00) | 0.900 | 1.25 | 1 of 7 | 2.0 |" in shown
 
 
+def test_channels_at_test_time_are_rows_of_their_own(runs, tmp_path, capsys):
+    arguments = ["--test-channels", "fat;fat,wat", "--only", "default;only fat,wat at test time"]
+    assert chen_ablation.main([*arguments, "--out", str(tmp_path)]) == 0
+    assert runs[1][-2:] == ["--test-channels", "fat,wat"]
+    assert "| only fat,wat at test time | 1.25" in capsys.readouterr().out
+
+
 def test_rows_that_do_not_exist_are_refused(capsys):
     with pytest.raises(SystemExit):
         chen_ablation.main(["--only", "k = 6"])

@@ -40,9 +40,9 @@ def test_defaults_are_those_of_the_contract():
 
 
 def test_lists_are_split_at_commas_and_repeated_names_count_once():
-    options = parsed("--method", "knn, forest,knn", "--channels", "fat,wat")
+    options = parsed("--method", "knn, forest,knn", "--channels", "fat,wat", "--test-channels", "wat")
     assert options.methods == ("knn", "forest")
-    assert options.channels == ("fat", "wat")
+    assert (options.channels, options.test_channels) == (("fat", "wat"), ("wat",))
 
 
 def test_overrides_are_typed_by_the_settings():

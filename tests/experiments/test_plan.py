@@ -1,8 +1,9 @@
 import pytest
 
-from experiments.plan import _channels
+from experiments.plan import _channels, _check_test_channels, _with_channels
 from regforest.datasets import Case
-from regforest.errors import UsageError
+from regforest.errors import DataError, UsageError
+from tests.discs.synthetic import make_scan
 
 
 class Named(Case):
@@ -36,3 +37,20 @@ def test_a_choice_is_kept_and_one_that_no_scan_has_is_refused(tmp_path):
     assert _channels(scans, ("fat",)) == (("fat",), [])
     with pytest.raises(UsageError, match="known: fat, wat"):
         _channels(scans, ("inn",))
+
+
+def test_channels_to_test_with_must_be_among_those_of_training(tmp_path):
+    scans = cases(tmp_path, "fat wat", "fat wat")
+    _check_test_channels(scans, (), ("wat",))
+    with pytest.raises(UsageError, match="--test-channels: inn not among those of training: fat, wat"):
+        _check_test_channels(scans, (), ("wat", "inn"))
+    with pytest.raises(UsageError, match="wat not among those of training: fat"):
+        _check_test_channels(scans, ("fat",), ("wat",))
+
+
+def test_a_scan_keeps_the_channels_that_are_wanted_in_their_order():
+    scan = make_scan(1, channels=2)
+    assert list(_with_channels(scan, ("water", "fat")).channels) == ["water", "fat"]
+    assert _with_channels(scan, ()) is scan
+    with pytest.raises(DataError, match="case1: no channel inn; it has fat, water"):
+        _with_channels(scan, ("inn",))

@@ -101,6 +101,7 @@ def test_the_first_method_is_the_default_and_help_names_all_options(module, caps
     for option in (
         "--data", "--layout", "--splits", "--patients", "--channels", "--published", "--method", "--definition",
         "--no-pictures", "--out", "--jobs", "--seed", "--limit", "--resume", "--scheduler", "--set", "--quick",
+        "--test-channels",
     ):  # fmt: skip
         assert option in shown
 

@@ -106,7 +106,7 @@ def hard_labels(labels: NDArray[np.float32]) -> NDArray[np.float32]:
     >>> hard_labels(np.array([[0.2, 0.5, 0.3]], dtype=np.float32)).tolist()
     [[0.0, 1.0, 0.0]]
     """
-    return np.eye(labels.shape[1], dtype=np.float32)[labels.argmax(axis=1)]
+    return np.asarray(np.eye(labels.shape[1], dtype=np.float32)[labels.argmax(axis=1)])
 
 
 def unlabelled_bodies(landmarks: Landmarks) -> FloatArray:

@@ -6,32 +6,21 @@ that are there already are not computed again. Without --data the embedded Dixon
 
 from __future__ import annotations
 
-import argparse
-import contextlib
-import json
-import sys
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from experiments import chen_loocv
-from experiments.options import seed_number
+from experiments.ablation import Ablation
+from experiments.ablation import settings_options as _set
 from regforest.discs.settings import DiscSettings, PatchSettings
-from regforest.io import write_text
 from regforest.report.tables import number
 
-__all__ = ["VARIANTS", "main", "table_row"]
+__all__ = ["ABLATION", "main"]
 
 _JOINT = ("coarse_joint", "fine_joint")
 _PATCHES = ("coarse_patch", "fine_patch", "label_patch")
-
-
-def _set(**changes: Any) -> tuple[str, ...]:
-    """Options of `chen_loocv` that change settings; a double underscore stands for the dot of a nested one."""
-    pairs = ((key.replace("__", "."), value) for key, value in changes.items())
-    return tuple(part for key, value in pairs for part in ("--set", f"{key}={value}"))
 
 
 def _joint(name: str, value: float) -> tuple[str, ...]:
@@ -44,7 +33,7 @@ def _sizes(factor: float) -> tuple[str, ...]:
     return _set(**{f"{name}__sizes_mm": tuple(factor * size for size in p.sizes_mm) for name, p in patches})
 
 
-VARIANTS: dict[str, tuple[str, ...]] = {
+_VARIANTS: dict[str, tuple[str, ...]] = {
     "default": (),
     "forest (Chu 2015)": ("--method", "forest"),
     "kNN alone: w = b = 0": ("--method", "knn"),
@@ -67,18 +56,12 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "no turned fine views": _set(fine_turns_deg=(0.0,)),
     "one pass": _set(passes=1),
 }
-"""Row of the table -> options of `chen_loocv`."""
-
-_COLUMNS = ("", "localization mm, mean (median)", "Dice", "surface mm", "missed", "s a case")
+_COLUMNS = ("localization mm, mean (median)", "Dice", "surface mm", "missed", "s a case")
 
 
-def table_row(name: str, folder: Path) -> list[str]:
-    """Cells of a finished run."""
-    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    cases = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("cases/*.json"))]
+def _cells(summary: Mapping[str, Any], cases: Sequence[Mapping[str, Any]]) -> list[str]:
     located = summary["landmark_mm"]
     return [
-        name,
         f"{number(located['mean'], 2)} ({number(located['median'], 2)})",
         number(summary["dice"]["mean"], 3),
         number(summary["surface_mm"]["mean"], 2),
@@ -87,60 +70,23 @@ def table_row(name: str, folder: Path) -> list[str]:
     ]
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.chen_ablation",
-        description=__doc__,
-        epilog="rows:\n  " + "\n  ".join(VARIANTS),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--data", type=Path, metavar="DIR", help="data set (default: the embedded phantoms)")
-    parser.add_argument("--limit", type=int, metavar="N", help="N cases in all")
+ABLATION = Ablation("chen_ablation", str(__doc__), chen_loocv.main, _VARIANTS, _COLUMNS, _cells)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the rows asked for; returns the worst exit status of `chen_loocv`."""
+    parser = ABLATION.parser()
     parser.add_argument("--channels", metavar="A;B", help="also run with these channels only, e.g. 'fat;wat;fat,wat'")
     parser.add_argument(
         "--test-channels", metavar="A;B", help="also train on all channels, test on these: 'fat,wat;wat'"
     )
-    parser.add_argument("--only", metavar="A;B", help="these rows only (default: all, see below)")
-    parser.add_argument("--jobs", type=int, metavar="N", help="threads (default: all cores)")
-    parser.add_argument("--seed", type=seed_number, default=0, metavar="N", help="default: %(default)s")
-    out = Path("results/chen_ablation")
-    parser.add_argument("--out", type=Path, default=out, metavar="DIR", help="default: %(default)s")
-    return parser
-
-
-def _common(options: argparse.Namespace) -> list[str]:
-    """Options that all rows share."""
-    given = {"--data": options.data, "--limit": options.limit, "--jobs": options.jobs, "--seed": options.seed}
-    return [str(part) for key, value in given.items() if value is not None for part in (key, value)]
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run all rows; returns the worst exit status of `chen_loocv` (0 done, 1 some cases failed, 2 and 3 refused)."""
-    parser = _parser()
     options = parser.parse_args(argv)
-    variants = dict(VARIANTS)
+    more: dict[str, tuple[str, ...]] = {}
     for channels in options.channels.split(";") if options.channels else ():
-        variants[f"channels {channels}"] = ("--channels", channels)
+        more[f"channels {channels}"] = ("--channels", channels)
     for channels in options.test_channels.split(";") if options.test_channels else ():
-        variants[f"only {channels} at test time"] = ("--test-channels", channels)
-    chosen = [name.strip() for name in options.only.split(";")] if options.only else list(variants)
-    if unknown := [name for name in chosen if name not in variants]:
-        parser.error(f"--only: no row {', '.join(unknown)}; there are {'; '.join(variants)}")
-    rows, worst = [], 0
-    for name in chosen:
-        folder = options.out / "".join(c if c.isalnum() else "_" for c in name)
-        run = [*_common(options), "--no-pictures", "--resume", "--out", str(folder), *variants[name]]
-        with contextlib.redirect_stdout(sys.stderr):
-            status = chen_loocv.main(run)
-        worst = max(worst, status)
-        if status in (0, 1):
-            rows.append(table_row(name, folder))
-    lines = ["| " + " | ".join(cells) + " |" for cells in (_COLUMNS, ["---"] * len(_COLUMNS), *rows)]
-    text = "\n".join(lines) + "\n"
-    if rows:
-        write_text(options.out / "table.md", text)
-    print(text, end="")
-    return worst
+        more[f"only {channels} at test time"] = ("--test-channels", channels)
+    return ABLATION.main(options, parser, more)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ from regforest.vertebrae.verdict import names_in_doubt, steps_in_doubt
 __all__ = ["VertebraLocalizer", "VertebraSettings"]
 
 MODEL_KIND = "vertebrae"
-_STEP_WEIGHT = 0.5  # a forest scores each level by itself: the steps have more to add than to scores of regions
+_STEP_WEIGHT = 0.35  # a forest scores each level by itself: the steps have more to add than to scores of regions
 _RESAMPLING_BYTES = 14  # of a voxel of the working image: float32, clipped, rounded, int16
 _MODES_BYTES = 24  # of a voxel of the map of one vertebra: smoothed, maxima, masks
 

@@ -1,4 +1,6 @@
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +15,7 @@ def runs(monkeypatch):
 
     def fake(argv):
         asked.append(argv)
-        folder = chen_ablation.Path(argv[argv.index("--out") + 1])
+        folder = Path(argv[argv.index("--out") + 1])
         (folder / "cases").mkdir(parents=True)
         measure = {"mean": 1.25, "median": 1.0}
         summary = {"landmark_mm": measure, "dice": {"mean": 0.9}, "surface_mm": measure, "missed": 1, "annotated": 7}
@@ -21,15 +23,15 @@ def runs(monkeypatch):
         (folder / "cases" / "a.json").write_text(json.dumps({"seconds": 2.0}))
         return 0
 
-    monkeypatch.setattr(chen_loocv, "main", fake)
+    monkeypatch.setattr(chen_ablation, "ABLATION", replace(chen_ablation.ABLATION, run=fake))
     return asked
 
 
-@pytest.mark.parametrize("name", [name for name in chen_ablation.VARIANTS if name != "default"])
+@pytest.mark.parametrize("name", [name for name in chen_ablation.ABLATION.variants if name != "default"])
 def test_every_row_changes_something_that_the_method_knows(name):
     methods = chen_loocv.EXPERIMENT.methods
     parser = build_parser("chen_loocv", "", ("ivdm3seg",), list(methods))
-    options = parse(parser, list(methods), list(chen_ablation.VARIANTS[name]))
+    options = parse(parser, list(methods), list(chen_ablation.ABLATION.variants[name]))
     settings, unknown = with_overrides(methods[options.methods[0]].settings, options.overrides)
     assert not unknown
     assert settings != methods["data-driven"].settings

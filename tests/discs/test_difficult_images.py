@@ -1,4 +1,4 @@
-"""Images as they come: sheared, oblique, cut, with empty slices, with structures or channels missing."""
+"""Images as they come: sheared, oblique, cut, with empty slices, with structures missing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pytest
 
 from regforest.discs import DiscLocalizer
 from regforest.discs.views import interpolated
-from regforest.errors import DataError
 from regforest.spatial import AnnotatedScan, Grid, Volume
 from tests.discs.synthetic import NAMES, QUICK, distance_mm, make_scan
 
@@ -84,15 +83,3 @@ def test_a_scan_that_shows_other_structures_than_all_others_still_trains(scan: A
     model = DiscLocalizer(QUICK).fit(scans)
     assert model.names_ == tuple(NAMES.values())
     assert distance_mm(model.locate(scan.image), scan.landmarks).max() < 6
-
-
-@pytest.mark.parametrize("method", ["data-driven", "forest"])
-def test_a_missing_channel_is_named_and_what_to_do(method: str) -> None:
-    model = DiscLocalizer(dataclasses.replace(QUICK, method=method)).fit([make_scan(i, channels=2) for i in (1, 2)])
-    pair = make_scan(9, channels=2)
-    with pytest.raises(DataError, match=r"\['water'\] missing; give all of them or train"):
-        model.locate({"fat": pair.channels["fat"]})
-    with pytest.raises(DataError, match="missing"):
-        model.locate(pair.channels["fat"])
-    found = model.locate({"water": pair.channels["water"], "fat": pair.channels["fat"]})  # the order does not matter
-    assert distance_mm(found, pair.landmarks).max() < 6

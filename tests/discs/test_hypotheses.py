@@ -21,7 +21,7 @@ def scan() -> AnnotatedScan:
 @pytest.fixture(scope="module")
 def judge(scan: AnnotatedScan) -> ChainJudge:
     model = DiscLocalizer(QUICK).fit([make_scan(i, masks=False) for i in range(1, 5)])
-    return model._judge(model._scene(scan.image), {}, 1)
+    return model._judge(model._scene(scan.channels), {}, 1)
 
 
 def _truth(scan: AnnotatedScan) -> dict[int, np.ndarray]:

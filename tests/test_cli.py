@@ -409,6 +409,18 @@ def test_the_built_in_model_is_the_default(tmp_path, model, built_in, command, n
 # --- quiet, verbose, forecast, progress
 
 
+def test_a_model_for_something_else_is_refused_with_advice(tmp_path, capsys):
+    (path,) = images(tmp_path, "a.nii")
+    assert run("discs", path, "-o", tmp_path / "out", "--model", "ct-phantom") == 3
+    assert "expected a model of kind 'discs', found 'vertebrae'; name one" in capsys.readouterr().err
+
+
+def test_an_image_that_cannot_be_read_is_named_once(tmp_path, model, capsys):
+    assert run("label", tmp_path / "gone.nii", "-o", tmp_path / "out", "--model", model) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("failed: ")
+
+
 def test_quiet_leaves_results_and_failures_alone(tmp_path, model, capsys):
     (path,) = images(tmp_path, "a.nii")
     assert run("label", path, tmp_path / "gone.nii", "-o", tmp_path / "out", "--model", model, "--quiet") == 1
@@ -421,7 +433,7 @@ def test_quiet_leaves_results_and_failures_alone(tmp_path, model, capsys):
 def test_verbose_tells_the_model_and_what_each_image_took(tmp_path, model, capsys):
     (path,) = images(tmp_path, "a.nii")
     assert run("label", path, "-o", tmp_path / "1", "--model", model) == 0
-    assert capsys.readouterr().err == ""
+    assert capsys.readouterr().err == f"written: {tmp_path / '1'}\n"
     assert run("label", path, "-o", tmp_path / "2", "--model", model, "-v") == 0
     log = capsys.readouterr().err
     assert str(model) in log

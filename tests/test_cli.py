@@ -12,7 +12,7 @@ from regforest._memory import MemoryNeed, Stage
 from regforest.cli import main
 from regforest.cli._batch import counted
 from regforest.cli._console import start
-from regforest.cli._forecast import will_label
+from regforest.cli._forecast import will_label, will_make
 from regforest.cli._inputs import cases_of, images_of
 from regforest.errors import DataError
 from regforest.io import (
@@ -459,6 +459,15 @@ def test_the_forecast_grows_with_cases_voxels_and_fewer_threads(tmp_path):
     assert will_label(images_of(large), "label", 2).memory_mb > one.memory_mb
     assert will_label(images_of(paths), "label", 1).seconds > two.seconds
     assert will_label(images_of([tmp_path / "gone.nii"]), "label", 1).seconds > 0
+
+
+def test_the_forecast_of_phantoms_grows_with_scans_voxels_and_fewer_processes():
+    usual = will_make("ct", 4, 2)
+    assert will_make("ct", 8, 2).seconds > usual.seconds
+    assert will_make("ct", 4, 2, 16).seconds > 4 * usual.seconds
+    assert will_make("ct", 4, 1).seconds > usual.seconds
+    assert will_make("ct", 4, 4).memory_mb == 2 * usual.memory_mb
+    assert {will_make(what, 1, 1).cases for what in ("mr", "lumbar-mri")} == {1}
 
 
 def test_on_a_terminal_the_bar_shows_stage_rate_and_time_left(monkeypatch):

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from regforest._memory import memory_mb
+from regforest.cli._parser import unknown_options
 from regforest.errors import UsageError
 from regforest.evaluation import DEFINITIONS
 
@@ -137,7 +138,10 @@ def build_parser(
 def parse(parser: argparse.ArgumentParser, methods: Sequence[str], argv: Sequence[str] | None) -> Options:
     """Parse and check the options; wrong usage ends the program with status 2, as argparse does."""
     arguments = sys.argv[1:] if argv is None else list(argv)
-    given = vars(parser.parse_args(arguments))
+    namespace, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        parser.error(unknown_options(parser, unknown))
+    given = vars(namespace)
     if not given["method"]:
         parser.error(f"--method expects one or several of {', '.join(methods)}")
     for name in given["method"]:

@@ -21,7 +21,10 @@ from regforest.errors import DataError, FileError, UsageError
 from regforest.io import walk_files
 from regforest.spatial import AnnotatedScan
 
-__all__ = ["Plan", "circumstances", "make_plan"]
+__all__ = ["SMOKE", "Plan", "circumstances", "make_plan"]
+
+SMOKE = "smoke run (--quick): few cases and the smallest settings, so its figures say nothing about the method"
+"""What a reader of such a run must not miss."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ def make_plan(experiment: Experiment, options: Options) -> Plan:
     _check_test_channels(dataset.cases, channels, options.test_channels)
     options = dataclasses.replace(options, channels=channels)
     folds, fold_notes = experiment.folds(dataset, options)
-    notes = [*dataset.notes, *channel_notes, *fold_notes]
+    notes = [*dataset.notes, *channel_notes, *fold_notes, *([SMOKE] if options.quick else [])]
     limit = experiment.quick_cases if options.limit is None and options.quick else options.limit
     folds = limited(folds, limit)
     published = _published_files(options.published, {name for fold in folds for name in fold.test}, notes)

@@ -8,7 +8,7 @@ from itertools import chain
 from typing import Any
 
 from experiments.outputs import RunFolder
-from experiments.plan import Plan
+from experiments.plan import SMOKE, Plan
 from regforest.evaluation import confusion
 from regforest.report import Card, write_page
 from regforest.report.matrix import confusion_chart
@@ -150,6 +150,7 @@ def _write_report(
         "seed": str(options.seed),
         "settings, versions, times": "manifest.json beside this page",
     }
+    terms = " ".join(filter(None, (summary["terms"], summary["citation"])))
     tables = [("Result beside the published ones", task.table(summary)), *task.more_tables(summary)]
     write_page(
         folder.root / "report.html",
@@ -160,7 +161,7 @@ def _write_report(
         cards=[_card(plan, folder, case) for case in cases],
         failures=failures,
         facts=facts,
-        terms=" ".join(filter(None, (summary["terms"], summary["citation"]))),
+        notices=list(filter(None, (terms, SMOKE if options.quick else ""))),
     )
 
 

@@ -139,10 +139,9 @@ class VertebraeTask:
         """Return the card of a case: the fewer levels are identified, the worse, and then by mean error."""
         row = self.case_row(case["rows"])
         rate = row["identification_rate"] or 0.0
-        facts = [
-            f"identified {row['identified']} of {row['annotated']}",
-            f"mean error {number(row['mean_mm'])} mm, largest {number(row['max_mm'])} mm",
-        ]
+        facts = [f"identified {row['identified']} of {row['annotated']}"]
+        if row["mean_mm"] is not None:
+            facts.append(f"mean error {number(row['mean_mm'])} mm, largest {number(row['max_mm'])} mm")
         facts += [f"missed {row['missed']}"] if row["missed"] else []
         facts += [f"not annotated: {row['false_alarms']}"] if row["false_alarms"] else []
         badness = (1 - rate) * 1000 + (row["mean_mm"] or 0.0)

@@ -12,7 +12,7 @@ from regforest._memory import MemoryNeed, Stage
 from regforest.cli import main
 from regforest.cli._batch import counted
 from regforest.cli._console import start
-from regforest.cli._forecast import will_label
+from regforest.cli._forecast import will_label, will_make
 from regforest.cli._inputs import cases_of, images_of
 from regforest.errors import DataError
 from regforest.io import (
@@ -409,6 +409,18 @@ def test_the_built_in_model_is_the_default(tmp_path, model, built_in, command, n
 # --- quiet, verbose, forecast, progress
 
 
+def test_a_model_for_something_else_is_refused_with_advice(tmp_path, capsys):
+    (path,) = images(tmp_path, "a.nii")
+    assert run("discs", path, "-o", tmp_path / "out", "--model", "ct-phantom") == 3
+    assert "expected a model of kind 'discs', found 'vertebrae'; name one" in capsys.readouterr().err
+
+
+def test_an_image_that_cannot_be_read_is_named_once(tmp_path, model, capsys):
+    assert run("label", tmp_path / "gone.nii", "-o", tmp_path / "out", "--model", model) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("failed: ")
+
+
 def test_quiet_leaves_results_and_failures_alone(tmp_path, model, capsys):
     (path,) = images(tmp_path, "a.nii")
     assert run("label", path, tmp_path / "gone.nii", "-o", tmp_path / "out", "--model", model, "--quiet") == 1
@@ -421,7 +433,7 @@ def test_quiet_leaves_results_and_failures_alone(tmp_path, model, capsys):
 def test_verbose_tells_the_model_and_what_each_image_took(tmp_path, model, capsys):
     (path,) = images(tmp_path, "a.nii")
     assert run("label", path, "-o", tmp_path / "1", "--model", model) == 0
-    assert capsys.readouterr().err == ""
+    assert capsys.readouterr().err == f"written: {tmp_path / '1'}\n"
     assert run("label", path, "-o", tmp_path / "2", "--model", model, "-v") == 0
     log = capsys.readouterr().err
     assert str(model) in log
@@ -447,6 +459,15 @@ def test_the_forecast_grows_with_cases_voxels_and_fewer_threads(tmp_path):
     assert will_label(images_of(large), "label", 2).memory_mb > one.memory_mb
     assert will_label(images_of(paths), "label", 1).seconds > two.seconds
     assert will_label(images_of([tmp_path / "gone.nii"]), "label", 1).seconds > 0
+
+
+def test_the_forecast_of_phantoms_grows_with_scans_voxels_and_fewer_processes():
+    usual = will_make("ct", 4, 2)
+    assert will_make("ct", 8, 2).seconds > usual.seconds
+    assert will_make("ct", 4, 2, 16).seconds > 4 * usual.seconds
+    assert will_make("ct", 4, 1).seconds > usual.seconds
+    assert will_make("ct", 4, 4).memory_mb == 2 * usual.memory_mb
+    assert {will_make(what, 1, 1).cases for what in ("mr", "lumbar-mri")} == {1}
 
 
 def test_on_a_terminal_the_bar_shows_stage_rate_and_time_left(monkeypatch):

@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -36,7 +37,8 @@ __all__ = ["PICTURES", "TARGET", "main"]
 TARGET = Path(__file__).resolve().parents[1] / "docs" / "pictures"
 """Where the pictures lie."""
 
-_CT_SCANS, _CT_SHOWN = 20, 5  # the sixth scan of other phantoms shows all but the sacrum of a lower spine
+_CT_SCANS = 20
+_CT_OTHERS, _CT_SHOWN = 14, 12  # one of them shows a lower spine down to the sacrum
 _DISC_SETTINGS = DiscSettings(turns_deg=(0.0,), scales=(1.0,), coarse_patches=600, fine_patches=150, passes=1)
 _CT_WINDOW = {"cmap": "gray", "vmin": -250, "vmax": 900}
 
@@ -52,7 +54,7 @@ def _ct_pictures() -> dict[str, bytes]:
     with TemporaryDirectory() as folder:
         training, others = Path(folder) / "training", Path(folder) / "others"
         write_ct_phantom(training, _CT_SCANS, seed=0, jobs=2)
-        write_ct_phantom(others, _CT_SHOWN + 1, seed=1, jobs=2)
+        write_ct_phantom(others, _CT_OTHERS, seed=1, jobs=2)
         scans = (case.load() for case in open_dataset(training).cases)
         localizer = VertebraLocalizer(seed=0).fit(scans, n_jobs=2)
         scan = open_dataset(others).cases[_CT_SHOWN].load()
@@ -61,7 +63,7 @@ def _ct_pictures() -> dict[str, bytes]:
     points = scan.landmarks.points_lps_mm
     return {
         "ct_labelled.jpg": picture_png(
-            case_picture(scan.image, answer, scan.landmarks), f"found and annotated: {answer.status}", 560
+            case_picture(scan.image, answer, scan.landmarks), f"found (dots), annotated (rings): {answer.status}", 560
         ),
         "soft_labels.jpg": _soft_labels(scan.landmarks),
         "box_features.jpg": _box_features(scan, localizer.levels.boxes),
@@ -138,7 +140,7 @@ def _dense(scan: AnnotatedScan, image: Volume, probability: NDArray[np.float32])
         _show(axes, cut, scan.image, **_CT_WINDOW)
         axes.imshow(overlay, extent=cut.extent_mm)
         for name, point in scan.landmarks.items():
-            axes.text(point[1] + 22, point[2], name, color="white", fontsize=8, va="center")
+            _name(axes, name, point[1] + 22, point[2])
         axes.set(xlim=(points[:, 1].min() - 60, points[:, 1].max() + 60), ylim=cut.extent_mm[2:])
         axes.axis("off")
 
@@ -187,7 +189,7 @@ def _votes(scan: AnnotatedScan, localizer: DiscLocalizer) -> bytes:
             _, y, z = view.to_lps(votes.votes_mm).T
             strength = np.clip(votes.weights / votes.weights.max(initial=1e-9), 0, 1) * 0.5
             axes.scatter(y, z, s=3, color=level(name).colour, alpha=strength)
-            axes.text(scan.landmarks[name][1] + 30, scan.landmarks[name][2], name, color="white", fontsize=8)
+            _name(axes, name, scan.landmarks[name][1] + 30, scan.landmarks[name][2])
         axes.plot(points[:, 1], points[:, 2], "+", color="white", ms=9)
         axes.set(xlim=cut.extent_mm[:2], ylim=cut.extent_mm[2:], facecolor="black")
         axes.set(xticks=[], yticks=[])
@@ -206,7 +208,7 @@ def _segmented(scan: AnnotatedScan, found: Landmarks, labels: Volume, names: Map
         for name, line in outlines(cut, Masks(labels, names)):
             axes.plot(*line.T, color=level(name).colour, lw=1.8)
         for name, point in found.items():
-            axes.text(point[1] + 26, point[2], name, color="white", fontsize=8, va="center")
+            _name(axes, name, point[1] + 26, point[2])
         axes.axis("off")
 
     return _drawn(draw, (4.4, 5.4))
@@ -214,6 +216,12 @@ def _segmented(scan: AnnotatedScan, found: Landmarks, labels: Volume, names: Map
 
 def _show(axes: Axes, cut: CurvedCut, volume: Volume, **options: Any) -> None:
     axes.imshow(cut.grey(volume), extent=cut.extent_mm, **{"cmap": "gray"} | options)
+
+
+def _name(axes: Axes, name: str, across_mm: float, height_mm: float) -> None:
+    """Write the name of a level so that it can be read on bone."""
+    edge = [withStroke(linewidth=2, foreground="black")]
+    axes.text(across_mm, height_mm, name, color="white", fontsize=8, va="center", path_effects=edge, clip_on=True)
 
 
 def _drawn(draw: Callable[[Axes], None], size_inch: tuple[float, float]) -> bytes:

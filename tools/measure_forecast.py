@@ -13,10 +13,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from regforest.cli._forecast import Forecast, will_label, will_train
+from regforest.cli._forecast import Forecast, will_label, will_make, will_train
 from regforest.cli._inputs import cases_of, images_of
 from regforest.cli._parser import available_cpus
 from regforest.datasets import open_dataset
+from regforest.datasets.phantoms.ct import DEFAULT_MATRIX
 
 _JOBS = available_cpus()
 
@@ -31,44 +32,29 @@ def main() -> None:
 
 def _vertebrae(root: Path) -> None:
     for name, count, matrix in (("small", 24, 128), ("large", 4, 512)):
-        _run("phantom", "ct", "-n", count, "--matrix", matrix, "-o", root / name)
+        command = ("phantom", "ct", "-n", count, "--matrix", matrix, "-o", root / name)
+        _row(f"phantom ct, {count} {name}", will_make("ct", count, _JOBS, (matrix / DEFAULT_MATRIX) ** 2), *command)
     for count in (12, 24):
         cases = open_dataset(root / "small").cases[:count]
-        options = ["--data", root / "small", "--limit", count, "-o", root / f"{count}.rfm"]
-        _row(f"train vertebrae, {count} scans", will_train(cases, "vertebrae", _JOBS), "train", "vertebrae", *options)
+        command = ("train", "vertebrae", "--data", root / "small", "--limit", count, "-o", root / f"{count}.rfm")
+        _row(f"train vertebrae, {count} scans", will_train(cases, "vertebrae", _JOBS), *command)
     for name in ("small", "large"):
         images = sorted((root / name).rglob("*.mhd"))[:12]
-        forecast = will_label(images_of(images), "label", _JOBS)
-        _row(
-            f"label, {len(images)} {name}",
-            forecast,
-            "label",
-            *images,
-            "-o",
-            root / f"of_{name}",
-            "--model",
-            root / "12.rfm",
-        )
+        command = ("label", *images, "-o", root / f"of_{name}", "--model", root / "12.rfm")
+        _row(f"label, {len(images)} {name}", will_label(images_of(images), "label", _JOBS), *command)
 
 
 def _discs(root: Path) -> None:
-    for contrast, pattern in (("dixon", "??"), ("t2", "*/image.nii.gz")):
+    for contrast in ("dixon", "t2"):
         data, model = root / contrast, root / f"{contrast}.rfm"
-        _run("phantom", "mr", "-n", 8, "--contrast", contrast, "-o", data)
+        command = ("phantom", "mr", "-n", 8, "--contrast", contrast, "-o", data)
+        _row(f"phantom mr, 8 {contrast}", will_make("mr", 8, _JOBS), *command)
         cases = open_dataset(data).cases
-        _row(
-            f"train discs, 8 {contrast}",
-            will_train(cases, "discs", _JOBS),
-            "train",
-            "discs",
-            "--data",
-            data,
-            "-o",
-            model,
-        )
-        images = sorted(data.rglob("*_???.nii*")) or sorted(data.glob(pattern))
-        forecast = will_label(cases_of(images), "discs", _JOBS)
-        _row(f"discs, 8 {contrast}", forecast, "discs", *images, "-o", root / f"of_{contrast}", "--model", model)
+        command = ("train", "discs", "--data", data, "-o", model)
+        _row(f"train discs, 8 {contrast}", will_train(cases, "discs", _JOBS), *command)
+        images = sorted(data.rglob("*_???.nii*")) or sorted(data.glob("*/image.nii.gz"))
+        command = ("discs", *images, "-o", root / f"of_{contrast}", "--model", model)
+        _row(f"discs, 8 {contrast}", will_label(cases_of(images), "discs", _JOBS), *command)
 
 
 def _row(name: str, forecast: Forecast, *arguments: object) -> None:

@@ -43,11 +43,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not given:
         parser.print_help(sys.stderr)
         return 2
-    arguments, unknown = parser.parse_known_args(given)
-    if unknown:
-        arguments.parser.error(unknown_options(arguments.parser, unknown))
-    _console.start(arguments.quiet, arguments.verbose)
     try:
+        arguments, unknown = parser.parse_known_args(given)
+        if unknown:
+            arguments.parser.error(unknown_options(arguments.parser, unknown))
+        _console.start(arguments.quiet, arguments.verbose)
         return int(arguments.run(arguments))
     except BrokenPipeError:  # the reader of stdout, `head` say, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -53,7 +53,9 @@ def each(
         except Exception as error:  # also what nobody foresaw: it must not end a run over many cases
             if again is not None and may_pass(error):
                 again.append(item)
-                say(f"{name(item)}: to be tried again with less memory: {error}")
+                # a file that cannot be read is named once, if it cannot be read then either
+                tell = detail if isinstance(error, FileError) else say
+                tell(f"{name(item)}: to be tried again with less memory: {error}")
             else:
                 failures.add(name(item), error)
         else:

@@ -27,7 +27,7 @@ class PrintCompletion(argparse.Action):
         for action in _actions(parser):
             if action.type is Path:
                 action.complete = shtab.FILE  # type: ignore[attr-defined]
-        print(shtab.complete(parser, values))
+        print(shtab.complete(parser, values), flush=True)
         parser.exit(0)
 
 

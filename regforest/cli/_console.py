@@ -37,7 +37,7 @@ def announce_compilation() -> None:
         def on_start(self, event: Any) -> None:
             if not Notice.said:
                 Notice.said = True
-                _LOG.info("first run: compiling for this machine, half a minute or so; later runs start at once")
+                _LOG.info("compiling for this machine, once: half a minute or so; later runs start at once")
 
         def on_end(self, event: Any) -> None:
             pass

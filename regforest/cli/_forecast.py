@@ -1,8 +1,8 @@
 """How long a command will take and how much memory, said before it begins.
 
 A straight line through what ``python -m tools.measure_forecast`` printed: seconds of all cores, halved, since the
-machine with 2 cores had other work to do; for ``discs`` they come from the time of ``experiments.chen_loocv``. It
-tells seconds from minutes from hours; the bars of progress say it better once the first cases are done.
+machine with 2 cores had other work to do. It tells seconds from minutes from hours; the bars of progress say it
+better once the first cases are done.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from regforest.cli._inputs import Input
     from regforest.datasets import Case
 
-__all__ = ["Forecast", "say_forecast", "will_label", "will_train"]
+__all__ = ["Forecast", "say_forecast", "will_label", "will_make", "will_train"]
 
 _WORTH_SAYING_S = 10.0
 _SAMPLE = 16  # headers that are looked at
@@ -36,16 +36,22 @@ class _Cost(NamedTuple):
 
 
 _SECONDS = {
-    "label": _Cost(2, 0.05, 0.04, 0.004),
-    "discs": _Cost(3, 6, 0, 0.3),
-    "train vertebrae": _Cost(3, 1.2, 0, 0.01),
-    "train discs": _Cost(3, 1.5, 0, 0.3),
+    "label": _Cost(2, 0.17, 0.02, 0.001),
+    "discs": _Cost(3, 7, 0, 0.1),
+    "train vertebrae": _Cost(14, 1.3, 0, 0.02),
+    "train discs": _Cost(3, 2.5, 0, 0.35),
+    "phantom ct": _Cost(3, 0.9, 0, 0),
+    "phantom mr": _Cost(3, 1, 0, 0),
+    "phantom lumbar-mri": _Cost(3, 2, 0, 0),
 }
 _MEGABYTES = {
-    "label": _Cost(400, 0, 20, 4),
-    "discs": _Cost(400, 0, 0, 55),
-    "train vertebrae": _Cost(415, 28, 0, 4),
-    "train discs": _Cost(400, 65, 0, 40),
+    "label": _Cost(420, 0, 4, 2),
+    "discs": _Cost(900, 0, 0, 22),
+    "train vertebrae": _Cost(650, 32, 0, 5),
+    "train discs": _Cost(600, 60, 0, 50),
+    "phantom ct": _Cost(340, 12, 0, 0),  # of a process; a scan at a time
+    "phantom mr": _Cost(640, 0, 0, 0),
+    "phantom lumbar-mri": _Cost(640, 0, 0, 0),
 }
 
 
@@ -78,6 +84,13 @@ def will_train(cases: Sequence[Case], what: str, jobs: int) -> Forecast:
     return _forecast([case.image_files for case in cases], f"train {what}", jobs)
 
 
+def will_make(what: str, count: int, jobs: int, size: float = 1.0) -> Forecast:
+    """Forecast ``phantom``: ``ct``, ``mr`` or ``lumbar-mri``; a scan has `size` times as many voxels as usual."""
+    time, memory = _SECONDS[f"phantom {what}"], _MEGABYTES[f"phantom {what}"]
+    work_s = time.run + count * time.case * size
+    return Forecast(count, _divided(work_s, jobs), jobs * (memory.run + memory.case * size), jobs)
+
+
 def say_forecast(forecast: Forecast) -> None:
     """Write the forecast to the log if it is worth waiting for."""
     text = (
@@ -94,7 +107,11 @@ def _forecast(cases: Sequence[Mapping[str, Path]], command: str, jobs: int) -> F
     work_s = time.run + count * (time.case + time.litre * litres + time.mega_voxel * mega_voxels)
     litres, mega_voxels = (max(values) for values in zip(*sizes, strict=True))
     memory_mb = memory.run + memory.case * count + memory.litre * litres + memory.mega_voxel * mega_voxels
-    return Forecast(count, work_s * (1 - _DIVIDED + _DIVIDED * _MEASURED_JOBS / jobs), memory_mb, jobs)
+    return Forecast(count, _divided(work_s, jobs), memory_mb, jobs)
+
+
+def _divided(work_s: float, jobs: int) -> float:
+    return work_s * (1 - _DIVIDED + _DIVIDED * _MEASURED_JOBS / jobs)
 
 
 def _sizes(cases: Sequence[Mapping[str, Path]]) -> list[tuple[float, float]]:

@@ -32,6 +32,7 @@ _DISCS_EXAMPLE = """\
   regforest discs patient7/image_*.nii.gz -o discs --model dixon.rfm --jobs 2
   regforest discs lumbar.nii.gz -o discs --model mr.rfm --anchor L4/L5=4.5,-20,-312"""
 _DEFAULT_MODELS = {"label": "ct-phantom", "discs": "mr-phantom"}
+_LOOK = "; open the .html of a scan to look at it"
 _VOXEL_BYTES = 4  # at most, of an image as it is read
 _TRAINING = {
     "label": "regforest phantom ct -n 40 --seed 0 -o DIR, then regforest train vertebrae --data DIR -o MODEL.rfm",
@@ -116,6 +117,8 @@ def _label(
             results[case.stem] = found
             if not arguments.json:
                 result(_line(case.stem, found))
+        if len(failures) < len(todo):
+            say(f"written: {folder.path}{_LOOK if arguments.preview else ''}")
     if arguments.json:
         failed = [{"image": case.name, "error": failures[case.name]} for case in inputs if case.name in failures]
         done = [results[case.stem] for case in inputs if case.stem in results]
@@ -196,7 +199,11 @@ class _Worker:
         image = next(iter(reading.channels.values()))
         for name, point in self.anchor.items():
             if not image.grid.contains([point]).all():
-                raise DataError(f"--anchor {name}={point} lies outside {case.name}; expected LPS millimetres")
+                at = ",".join(f"{x:g}" for x in point)
+                raise DataError(
+                    f"{case.name}: --anchor {name}={at} lies outside the image; expected LPS millimetres (3D Slicer "
+                    "shows RAS: turn the signs of the first two)"
+                )
         found, labels = self._apply(reading.channels, jobs, max_memory_mb)
         for note in found.notes:
             say(f"{case.name}: {note}")
@@ -241,13 +248,17 @@ class _Worker:
 
 
 def _model_file(arguments: argparse.Namespace) -> Path:
-    from regforest.models import model_file
+    from regforest.models import built_in_models, model_file
 
-    command: str = arguments.command
+    default, training = _DEFAULT_MODELS[arguments.command], _TRAINING[arguments.command]
+    if arguments.model is None and default not in built_in_models():
+        raise UsageError(
+            f"there is no built-in model {default!r} yet: name yours by --model, or train one: {training}"
+        )
     try:
-        return model_file(arguments.model or _DEFAULT_MODELS[command])
+        return model_file(arguments.model or default)
     except UsageError as error:
-        raise UsageError(f"{error}; train one: {_TRAINING[command]}") from error
+        raise UsageError(f"{error}; train one: {training}") from error
 
 
 def _made_with(model: Path, anchor: Mapping[str, Any], series_uid: str | None) -> dict[str, Any]:

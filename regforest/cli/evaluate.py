@@ -52,8 +52,8 @@ def run(arguments: argparse.Namespace) -> int:
         found = f"other cases ({', '.join(sorted(predicted)[:3])})"
         wanted = f"predictions named as the reference ({', '.join(sorted(reference)[:3])})"
         raise FileError(arguments.predicted, wanted, found, "rename the files")
-    for case in missing:
-        say(f"{case}: no prediction, counts as missed")
+    if missing:
+        say(f"{', '.join(missing)}: no prediction, counts as missed")
     pairs = [(reference[case], predicted.get(case)) for case in sorted(reference)]
     by_masks = any(found.labels for found in predicted.values()) and any(truth.labels for truth in reference.values())
     judged = each(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from regforest.cli._batch import counted, folder_to_write, say
+from regforest.cli._forecast import say_forecast, will_make
 from regforest.cli._parser import add_command, add_jobs, add_out, positive, seed_number
 from regforest.errors import UsageError
 
@@ -73,13 +74,15 @@ def _refuse_contradictions(arguments: argparse.Namespace) -> None:
 def _write_ct(arguments: argparse.Namespace, ids: tuple[str, ...] | None, count: int) -> None:
     from regforest.datasets.phantoms.ct import DEFAULT_MATRIX, write_ct_phantom
 
+    matrix = arguments.matrix or DEFAULT_MATRIX
+    say_forecast(will_make("ct", count, arguments.jobs, (matrix / DEFAULT_MATRIX) ** 2))
     write_ct_phantom(
         arguments.out,
         count,
         arguments.seed,
         layout=arguments.layout or "spine-ct",
         ids=ids,
-        matrix=arguments.matrix or DEFAULT_MATRIX,
+        matrix=matrix,
         jobs=arguments.jobs,
         progress=counted("phantom", "scan"),
     )
@@ -88,6 +91,7 @@ def _write_ct(arguments: argparse.Namespace, ids: tuple[str, ...] | None, count:
 def _write_mr(arguments: argparse.Namespace, count: int) -> None:
     from regforest.datasets.phantoms.mr import write_mr_phantom
 
+    say_forecast(will_make("lumbar-mri" if arguments.layout == "lumbar-mri" else "mr", count, arguments.jobs))
     if arguments.layout == "lumbar-mri":
         from regforest.datasets.phantoms.lumbar_dicom import write_lumbar_phantom
 

@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     from regforest.datasets import announce_terms, open_dataset
 
     if arguments.quick and arguments.what == "discs":
-        raise UsageError("--quick is an option of train vertebrae; discs are learned in seconds")
+        raise UsageError("--quick is an option of train vertebrae; discs have no smaller settings")
     if arguments.out.exists():
         raise UsageError(f"{arguments.out} exists already: name a new file, nothing is overwritten")
     dataset = open_dataset(arguments.data, arguments.layout)

@@ -47,8 +47,8 @@ def coordinate_remarks(image: Volume, landmarks: Landmarks) -> list[str]:
     near_bone = sum(_is_near_bone(image, point) for point in landmarks.points_lps_mm[inside])
     if near_bone < _MIN_BONE_SHARE * inside.sum():
         remarks.append(
-            f"only {near_bone} of {inside.sum()} points lie in bone: the coordinates may not be millimetres from the "
-            "first voxel"
+            f"only {near_bone} of {inside.sum()} points lie in dense bone: weak bones, or coordinates that are not "
+            "millimetres from the first voxel"
         )
     return remarks
 

@@ -21,7 +21,6 @@ from typing import Any
 
 from regforest._version import __version__
 from regforest.errors import FileError
-from regforest.io import leads_back, list_folder, read_json
 
 __all__ = [
     "DESCRIPTION",
@@ -88,6 +87,8 @@ def is_bids(root: Path) -> bool:
 
 def bids_description(root: Path) -> dict[str, Any]:
     """Read ``dataset_description.json``, empty where there is none; `FileError` if it is damaged."""
+    from regforest.io import read_json
+
     path = root / DESCRIPTION
     if not os.path.lexists(path):
         return {}
@@ -186,6 +187,8 @@ def _subjects(folder: Path, unreadable: list[Path]) -> Iterator[Path]:
 
 
 def _tree(folder: Path, root: Path, depth: int, unreadable: list[Path]) -> Iterator[Path]:
+    from regforest.io import leads_back
+
     if leads_back(folder, root):
         return
     folders, files = _listed(folder, unreadable)
@@ -195,6 +198,8 @@ def _tree(folder: Path, root: Path, depth: int, unreadable: list[Path]) -> Itera
 
 
 def _listed(folder: Path, unreadable: list[Path]) -> tuple[list[Path], list[Path]]:
+    from regforest.io import list_folder
+
     try:
         return list_folder(folder)
     except FileError:

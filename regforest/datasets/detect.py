@@ -13,7 +13,6 @@ from regforest.datasets.bids_files import IMAGE
 from regforest.datasets.case import Dataset
 from regforest.datasets.patients import read_patients
 from regforest.errors import FileError, UsageError
-from regforest.io import list_folder
 
 __all__ = ["LAYOUTS", "detect_layout", "open_dataset"]
 
@@ -114,6 +113,8 @@ def detect_layout(root: Path) -> str:
 
 def _names_by_depth(root: Path, unreadable: list[Path]) -> Iterator[list[str]]:
     """File names in the folder, then in all its sub-folders, and so on; links to folders are followed once."""
+    from regforest.io import list_folder  # with the readers of images, which `regforest info` can do without
+
     folders, seen = [root], {os.path.realpath(root)}
     for _ in range(_MAX_DEPTH + 1):
         names: list[str] = []

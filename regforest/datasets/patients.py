@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from regforest.errors import FileError
-from regforest.io import separator_of
 
 __all__ = ["read_patients", "write_patients"]
 
@@ -25,6 +24,8 @@ def read_patients(path: Path) -> dict[str, str]:
     FileError
         If the file cannot be read, lacks a column or a value, or gives one case to two patients.
     """
+    from regforest.io import separator_of
+
     advice = "write a first line 'case,patient' and one line for each case"
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:

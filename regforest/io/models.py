@@ -150,7 +150,8 @@ def _read(path: Path, archive: zipfile.ZipFile, kind: str) -> tuple[dict[str, An
         advice = "update regforest" if isinstance(version, int) and version > _VERSION else "train it again"
         raise ModelError(f"{path}: expected model version {_VERSION}, found {version!r}; {advice}")
     if content.get("kind") != kind:
-        raise ModelError(f"{path}: expected a model of kind {kind!r}, found {content.get('kind')!r}")
+        found = f"found {content.get('kind')!r}; name one that was trained for this"
+        raise ModelError(f"{path}: expected a model of kind {kind!r}, {found}")
     settings, described = content.get("settings"), content.get("arrays")
     if not isinstance(settings, dict) or not isinstance(described, dict) or len(described) > _MAX_ARRAYS:
         raise ModelError(f"{path}: settings or list of arrays missing or damaged")

@@ -32,12 +32,14 @@ def confusion_chart(counts: Mapping[tuple[str, str | None], int]) -> str:
     for (annotated, _), count in counts.items():
         totals[annotated] += count
     width, height = _EDGE + len(columns) * size, _EDGE + len(names) * size
+    blank = _EDGE - 20 if size == _DISC_CELL else 0  # names that do not stand upright need less room
     parts = [_grid(len(names), len(columns), size), *(_word(name, i, size, True) for i, name in enumerate(columns))]
     parts += [_word(name, i, size, False) for i, name in enumerate(names)]
     for (annotated, called), count in counts.items():
         place = names.index(annotated), columns.index(called or _MISSED)
         parts.append(_cell(annotated, called, count, totals[annotated], place, size))
-    box = f'viewBox="0 0 {width + 1} {height + 1}" width="{width + 1}" height="{height + 1}"'
+    shown = height + 1 - blank
+    box = f'viewBox="0 {blank} {width + 1} {shown}" width="{width + 1}" height="{shown}"'
     return f"<svg class=chart {box}>{''.join(parts)}</svg>"
 
 

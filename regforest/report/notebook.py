@@ -13,7 +13,7 @@ from regforest.report.svg import colour, picture_svg
 from regforest.report.tables import number, percent
 from regforest.spatial import Landmarks, Localization, Volume
 
-__all__ = ["landmarks_html", "localization_html", "verdict", "volume_html"]
+__all__ = ["landmarks_html", "levels_table", "localization_html", "verdict", "volume_html"]
 
 
 def verdict(found: Localization) -> str:
@@ -54,17 +54,22 @@ def landmarks_html(landmarks: Landmarks) -> str:
 @picture.register
 def localization_html(found: Localization) -> str:
     """Return the verdict, and a table of the levels with their probabilities."""
+    return f"<div><p>{escape(verdict(found))}</p>{levels_table(found)}</div>"
+
+
+def levels_table(found: Localization) -> str:
+    """Return the table of the levels alone."""
     landmarks = found.landmarks
     rows = [
         [percent(found.probabilities.get(name)), *_point(landmarks[name]), _plain(landmarks.score(name))]
         for name in landmarks
     ]
     heads = ["probability", *(f"{axis} (LPS mm)" for axis in "xyz"), "score"]
-    return f"<div><p>{escape(verdict(found))}</p>{_table(landmarks, heads, rows)}</div>"
+    return _table(landmarks, heads, rows)
 
 
 def _table(landmarks: Landmarks, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    head = "".join(f"<th>{escape(text)}</th>" for text in ("level", *heads))
+    head = "<th class=text>level</th>" + "".join(f"<th>{escape(text)}</th>" for text in heads)
     body = "".join(
         f'<tr><th><span style="color:{colour(name)}">&#9679;</span> {escape(name)}</th>'
         + "".join(f"<td>{escape(cell)}</td>" for cell in row)

@@ -64,7 +64,7 @@ def write_page(
     cards: Sequence[Card],
     failures: Sequence[Mapping[str, str]] = (),
     facts: Mapping[str, str] | None = None,
-    terms: str = "",
+    notices: Sequence[str] = (),
 ) -> None:
     """Write the page.
 
@@ -84,8 +84,8 @@ def write_page(
         Rows of failures.csv: case, stage, error.
     facts : mapping of str to str
         What the run was made from.
-    terms : str
-        Terms and citation of the data set; shown at the top.
+    notices : sequence of str
+        What must not be missed, such as terms of the data set; shown at the top.
 
     Raises
     ------
@@ -103,7 +103,7 @@ def write_page(
     sections += [_licence(viewer)] if viewer else []
     scripts = [_file("page.js")] if cards else []
     scripts += [_file("view3d.js")] if viewer else []
-    _write(path, title, lead, sections, [f"<p class=notice>{escape(terms)}</p>"] if terms else [], scripts)
+    _write(path, title, lead, sections, [f"<p class=notice>{escape(text)}</p>" for text in notices], scripts)
 
 
 def write_plain_page(path: Path, title: str, *, lead: str, sections: Sequence[str]) -> None:
@@ -185,6 +185,6 @@ def _failures(failures: Sequence[Mapping[str, str]]) -> str:
         "<tr>" + "".join(f"<td class=text>{escape(row[key])}</td>" for key in ("case", "stage", "error")) + "</tr>"
         for row in failures
     )
-    head = "<thead><tr><th>case</th><th>stage</th><th>error</th></tr></thead>"
+    head = "<thead><tr><th class=text>case</th><th class=text>stage</th><th class=text>error</th></tr></thead>"
     table = f"<div class=scroll><table>{head}<tbody>{rows}</tbody></table></div>"
     return f"<section><h2>Failed cases</h2>{table}</section>"

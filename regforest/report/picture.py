@@ -39,6 +39,11 @@ class View:
     predicted: list[tuple[str, FloatArray]]
     annotated: list[tuple[str, FloatArray]]
 
+    @property
+    def ends(self) -> tuple[str, str]:
+        """Letters of the patient's sides at the left and at the right of the view."""
+        return ("A", "P") if self.cut.axis == 1 else ("R", "L")
+
 
 @dataclass(frozen=True)
 class CasePicture:

@@ -79,6 +79,11 @@ def _draw(axes: Any, picture: CasePicture, view: View) -> None:
         face, edge = ("none", colour(name)) if doubtful else (colour(name), "black")
         axes.plot(point[view.cut.axis], point[2], "o", mfc=face, mec=edge, mew=1.4 if doubtful else 0.6, ms=6)
         _word(axes, picture.caption(name), (point[view.cut.axis], point[2]), colour(name), "left")
+    for end, x, side in zip(view.ends, (5, -5), ("left", "right"), strict=True):
+        axes.annotate(
+            end, (float(side == "right"), 1), xytext=(x, -5), xycoords="axes fraction", textcoords="offset points",
+            ha=side, va="top", color="0.63", fontsize=_FONT_PT, weight="bold",
+        )  # fmt: skip
     axes.set(xlim=extent[:2], ylim=extent[2:])
     axes.axis("off")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from regforest._version import __version__
 from regforest.io._atomic import staged
 from regforest.report.curved import Masks
-from regforest.report.notebook import localization_html, verdict
+from regforest.report.notebook import levels_table, verdict
 from regforest.report.page import write_plain_page
 from regforest.report.picture import SURE, case_picture
 from regforest.report.png import picture_png
@@ -18,7 +18,8 @@ __all__ = ["write_preview"]
 
 _LEGEND = (
     "Cut along the curve of the spine; A front, P back, R and L the patient's right and left. "
-    f"Hollow dots: the name of the level is less than {100 * SURE:.0f} % probable."
+    f"Hollow dots: the name of the level is less than {100 * SURE:.0f} % probable. "
+    f"Labelled by regforest {__version__}; not for clinical use."
 )
 
 
@@ -51,7 +52,6 @@ def write_preview(
     svg = picture_svg(picture, f"labelled spine of {name}: {', '.join(found.landmarks) or 'no levels'}", 200_000)
     sections = [
         f'<section><div class="picture large">{svg}</div><p class=note>{_LEGEND}</p></section>',
-        f"<section><h2>Levels</h2><div class=scroll>{localization_html(found)}</div></section>",
+        f"<section><h2>Levels</h2><div class=scroll>{levels_table(found)}</div></section>",
     ]
-    lead = f"labelled by regforest {__version__}; not for clinical use"
-    write_plain_page(Path(f"{target}.html"), name, lead=lead, sections=sections)
+    write_plain_page(Path(f"{target}.html"), name, lead=verdict(found), sections=sections)

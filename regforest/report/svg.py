@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from dataclasses import dataclass
 from html import escape
 
 import numpy as np
@@ -17,10 +18,9 @@ __all__ = ["colour", "picture_svg"]
 
 _LOWEST, _HIGHEST, _WIDEST = 300.0, 560.0, 420.0  # size in px
 _GAP, _FONT = 6.0, 10.5
+_LETTER = 0.66 * _FONT  # width of a bold one, rather too wide than too narrow
 _NARROWEST, _NARROWEST_DISCS = 130.0, 214.0  # room for the names beside a few slices
 _QUALITIES = (72, 50, 30, 15)
-
-Place = Callable[[float, float], tuple[float, float]]
 
 
 def picture_svg(picture: CasePicture, label: str, max_bytes: int = 60_000) -> str:
@@ -52,7 +52,7 @@ def picture_svg(picture: CasePicture, label: str, max_bytes: int = 60_000) -> st
     pixels = _encoded([view.grey for view in picture.views], max_bytes)
     parts, left = [], 0.0
     for view, data, shown, room in zip(picture.views, pixels, widths, rooms, strict=True):
-        parts.append(_view(picture, view, data, left + (room - shown) / 2, scale))
+        parts.append(_view(picture, _Stage(view, scale, (room - shown) / 2), data, left))
         left += room + _GAP
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="spine" role="img" aria-label="{escape(label)}" '
@@ -75,79 +75,94 @@ def _scale(picture: CasePicture) -> float:
     return float(min(np.clip(height_mm, _LOWEST, _HIGHEST) / height_mm, _WIDEST / width_mm))
 
 
-def _view(picture: CasePicture, view: View, pixels: str, left: float, scale: float) -> str:
-    """Draw one view with its upper left corner at (left, 0)."""
-    x0, x1, z0, z1 = view.cut.extent_mm
-    width, height = (x1 - x0) * scale, (z1 - z0) * scale
+@dataclass(frozen=True)
+class _Stage:
+    """Where a view is drawn: pixels to a millimetre, and room beside the image where words may stand as well."""
 
-    def place(across_mm: float, height_mm: float) -> tuple[float, float]:
-        return (across_mm - x0) * scale, (z1 - height_mm) * scale
+    view: View
+    scale: float
+    margin: float
 
-    ends = ("A", "P") if view.cut.axis == 1 else ("R", "L")
+    @property
+    def size(self) -> tuple[float, float]:
+        """Width and height of the image."""
+        x0, x1, z0, z1 = self.view.cut.extent_mm
+        return (x1 - x0) * self.scale, (z1 - z0) * self.scale
+
+    def place(self, across_mm: float, height_mm: float) -> tuple[float, float]:
+        x0, _, _, z1 = self.view.cut.extent_mm
+        return (across_mm - x0) * self.scale, (z1 - height_mm) * self.scale
+
+    def centre(self, point: NDArray[np.float64]) -> tuple[float, float]:
+        return self.place(point[self.view.cut.axis], point[2])
+
+    def path(self, line: NDArray[np.float64]) -> str:
+        return "M" + "L".join("{:.1f} {:.1f}".format(*self.place(*corner)) for corner in line)
+
+    def reach(self, lines: Iterable[tuple[str, NDArray[np.float64]]], name: str) -> list[float]:
+        """Return where the outlines of one level lie across: its name stands beside them."""
+        return [self.place(*corner)[0] for level_name, line in lines if level_name == name for corner in line]
+
+    def word(self, x: float, y: float, words: str, anchor: str = "start", fill: str = "#fff") -> str:
+        """Write beside a point, moved as far as it takes to be seen as a whole."""
+        (width, height), length = self.size, _LETTER * len(words)
+        x = min(x, width + self.margin - length) if anchor == "start" else max(x, length - self.margin)
+        y = min(max(y, _FONT), height - 3)
+        return (
+            f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{fill}" stroke="#000" stroke-width="2.6" '
+            f'stroke-linejoin="round" paint-order="stroke">{escape(words)}</text>'
+        )
+
+
+def _view(picture: CasePicture, stage: _Stage, pixels: str, left: float) -> str:
+    """Draw one view into the room that begins at `left`."""
+    width, height = stage.size
+    first, second = stage.view.ends
     return (
-        f'<svg x="{left:.1f}" width="{width:.1f}" height="{height:.1f}" overflow="visible">'
+        f'<svg x="{left + stage.margin:.1f}" width="{width:.1f}" height="{height:.1f}" overflow="visible">'
         f'<image width="{width:.1f}" height="{height:.1f}" preserveAspectRatio="none" '
         f'href="data:image/webp;base64,{pixels}"/>'
-        + _annotated(picture, view, place)
-        + _predicted(picture, view, place)
-        + _text(4, 13, ends[0], fill="#9aa4ad")
-        + _text(width - 4, 13, ends[1], "end", "#9aa4ad")
+        + _annotated(picture, stage)
+        + _predicted(picture, stage)
+        + stage.word(4, 13, first, fill="#9aa4ad")
+        + stage.word(width - 4, 13, second, "end", "#9aa4ad")
         + "</svg>"
     )
 
 
-def _annotated(picture: CasePicture, view: View, place: Place) -> str:
-    parts = [f'<path d="{_path(line, place)}" stroke-dasharray="3 2"/>' for _, line in view.annotated]
+def _annotated(picture: CasePicture, stage: _Stage) -> str:
+    lines = stage.view.annotated
+    parts = [f'<path d="{stage.path(line)}" stroke-dasharray="3 2"/>' for _, line in lines]
     words = []
     for name in picture.annotated:
-        point = picture.annotated[name]
-        x, y = place(point[view.cut.axis], point[2])
+        x, y = stage.centre(picture.annotated[name])
         parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5.5"/>')
-        edge = min((x - 5, *(place(*corner)[0] for corner in _outline(view.annotated, name))))
-        words.append(_text(edge - 4, y + 3.5, name, "end"))
+        words.append(stage.word(min((x - 5, *stage.reach(lines, name))) - 4, y + 3.5, name, "end"))
     shapes = "".join(parts)
     return f'<g class="annotated"><g fill="none" stroke="#fff" stroke-width="1.2">{shapes}</g>{"".join(words)}</g>'
 
 
-def _predicted(picture: CasePicture, view: View, place: Place) -> str:
+def _predicted(picture: CasePicture, stage: _Stage) -> str:
+    lines = stage.view.predicted
     parts = [
-        f'<path d="{_path(line, place)}" fill="none" stroke="{colour(name)}" stroke-width="1.4"/>'
-        for name, line in view.predicted
+        f'<path d="{stage.path(line)}" fill="none" stroke="{colour(name)}" stroke-width="1.4"/>'
+        for name, line in lines
     ]
     for name in picture.predicted:
-        point = picture.predicted[name]
-        x, y = place(point[view.cut.axis], point[2])
+        x, y = stage.centre(picture.predicted[name])
         if name in picture.annotated:
-            there = picture.annotated[name]
-            tx, ty = place(there[view.cut.axis], there[2])
+            tx, ty = stage.centre(picture.annotated[name])
             parts.append(f'<path d="M{tx:.1f} {ty:.1f}L{x:.1f} {y:.1f}" stroke="#fff" stroke-width=".9"/>')
         fill, edge = ("none", colour(name)) if picture.is_doubtful(name) else (colour(name), "#000")
         parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.2" fill="{fill}" stroke="{edge}" stroke-width="1.2"/>')
-        end = max((x + 5, *(place(*corner)[0] for corner in _outline(view.predicted, name))))
-        parts.append(_text(end + 4, y + 3.5, picture.caption(name), fill=_light(name)))
+        end = max((x + 5, *stage.reach(lines, name)))
+        parts.append(stage.word(end + 4, y + 3.5, picture.caption(name), fill=_light(name)))
     return f'<g class="predicted">{"".join(parts)}</g>'
-
-
-def _text(x: float, y: float, words: str, anchor: str = "start", fill: str = "#fff") -> str:
-    return (
-        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{fill}" stroke="#000" stroke-width="2.6" '
-        f'stroke-linejoin="round" paint-order="stroke">{escape(words)}</text>'
-    )
 
 
 def _light(name: str) -> str:
     """Return the colour of a level halfway to white: words in it can be read on black."""
     return "#" + "".join(f"{round(255 * (0.5 + part / 2)):02x}" for part in level(name).colour)
-
-
-def _outline(lines: Iterable[tuple[str, NDArray[np.float64]]], name: str) -> list[tuple[float, float]]:
-    """Return all points on the outlines of one level: its name stands beside them."""
-    return [(across, height) for level_name, line in lines if level_name == name for across, height in line]
-
-
-def _path(line: NDArray[np.float64], place: Place) -> str:
-    points = (place(across, height) for across, height in line)
-    return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
 
 
 def _encoded(greys: Iterable[NDArray[np.uint8]], max_bytes: int) -> list[str]:

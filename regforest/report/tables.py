@@ -8,6 +8,8 @@ from html import escape
 
 __all__ = ["Table", "number", "percent"]
 
+_LONG = 16  # letters of a row's name that is wrapped on a narrow screen
+
 
 @dataclass(frozen=True)
 class Table:
@@ -59,7 +61,7 @@ class Table:
             f"<th{_first(i)}>{escape(column)}</th>" for _, columns in self.groups for i, column in enumerate(columns)
         )
         body = "".join(
-            f"<tr><th>{escape(name)}</th>"
+            f"<tr><th{' class=long' if len(name) > _LONG else ''}>{escape(name)}</th>"
             + "".join(f"<td{_first(i)}>{escape(cell)}</td>" for group in cells for i, cell in enumerate(group))
             + "</tr>"
             for name, cells in self.rows

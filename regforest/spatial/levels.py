@@ -131,7 +131,9 @@ def level(name: str) -> Level:
     """
     found = _REGISTRY.get(name) or _REGISTRY.get(name.strip().upper())
     if found is None:
-        close = difflib.get_close_matches(name.strip().upper(), _REGISTRY, n=1, cutoff=0.3)
+        word = name.strip().upper()
+        same_region = [known for known in _REGISTRY if known[0] == word[:1]]
+        close = difflib.get_close_matches(word, same_region or _REGISTRY, n=1, cutoff=0.3)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise LevelError(f"unknown level {name!r}: expected one of C1..C7, T1..T13, L1..L6, S1, S2 or a disc{hint}")
     return found

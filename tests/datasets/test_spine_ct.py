@@ -136,7 +136,7 @@ def test_points_in_the_wrong_frame_are_refused_and_the_frame_is_named(tmp_path):
 def test_points_beside_the_bone_are_reported(tmp_path):
     write_original(tmp_path, "patient1", "111", points=POINTS.mapped(lambda mm: mm - np.array([25, 0, 0])))
     (note,) = open_spine_ct(tmp_path).cases[0].load().notes
-    assert "only 0 of 3 points lie in bone" in note
+    assert "only 0 of 3 points lie in dense bone" in note
 
 
 def test_phantoms_in_this_layout_carry_no_terms(tmp_path):

@@ -26,7 +26,7 @@ def written(path, **changes):
         "lead": "lead", "tables": [("Result", table)],
         "charts": [("Error", spread_chart({"L1": [1.0, 2.0], "T12": []}, "mm"))], "cards": CARDS,
         "failures": [{"case": "bad", "stage": "load", "error": "a & b"}],
-        "facts": {"seed": "0", "empty": ""}, "terms": "non-commercial, https://example.org/paper",
+        "facts": {"seed": "0", "empty": ""}, "notices": ["non-commercial, https://example.org/paper"],
     }  # fmt: skip
     write_page(path, "glocker_2fold: <b>phantoms</b>", **{**content, **changes})
     return path.read_text()

@@ -56,6 +56,18 @@ def test_a_doubtful_name_is_hollow_and_shows_its_probability():
     assert fills[colour("L3")] == "none"
 
 
+def test_names_of_levels_at_the_border_are_seen_as_a_whole():
+    volume, _ = curved_spine()
+    corners = volume.grid.corners_lps_mm()
+    picture = drawn(volume, found(Landmarks({"T11": corners[1], "L5": corners[-2]}), probabilities={"L5": 0.5}))
+    *_, width, _ = map(float, picture.get("viewBox").split())
+    for view in picture.iter(f"{SVG}svg"):
+        left = float(view.get("x") or 0)
+        for word in view.findall(f".//{SVG}text"):
+            assert 9 < float(word.get("y")) < float(view.get("height"))
+            assert left + float(word.get("x")) + 6 * len(word.text) * (word.get("text-anchor") == "start") < width
+
+
 def test_outlines_of_segmentations_are_drawn_and_names_stand_beside_them():
     volume, _ = curved_spine()
     labels = np.zeros(volume.voxels.shape, np.uint8)

@@ -49,7 +49,9 @@ def test_case_and_blanks_do_not_matter():
     assert level("l3/l4").name == "L3/L4"
 
 
-@pytest.mark.parametrize(("wrong", "right"), [("T14", "T"), ("LL3", "L3"), ("TH5", "T5"), ("L3-L4", "L3/L4")])
+@pytest.mark.parametrize(
+    ("wrong", "right"), [("T14", "T"), ("LL3", "L3"), ("TH5", "T5"), ("L9", "L6"), ("L3-L4", "L3/L4")]
+)
 def test_an_unknown_name_brings_the_nearest_right_one(wrong, right):
     with pytest.raises(LevelError, match=f"{wrong}.*did you mean '{right}"):
         level(wrong)

@@ -43,10 +43,10 @@ def _ct(path: Path) -> None:
 
 def _mr(path: Path) -> None:
     """Train on T2 images, the contrast that most lumbar examinations have; fewer patches make a small file."""
-    settings = DiscSettings(coarse_patches=500, fine_patches=120, label_patches=1200)
+    settings = DiscSettings(coarse_rows=12_000, fine_patches=40, label_patches=320)
     with TemporaryDirectory() as folder:
         write_mr_phantom(Path(folder), 10, _SEED, contrast="t2", layout="labelled-folder", jobs=_JOBS)
-        DiscLocalizer(settings, seed=_SEED).fit(list(_scans(folder)), n_jobs=_JOBS).save(path)
+        DiscLocalizer(settings, seed=_SEED).fit(list(_scans(folder)), n_jobs=_JOBS).rounded().save(path)
 
 
 def _scans(folder: str) -> Iterator[AnnotatedScan]:

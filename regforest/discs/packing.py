@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["pack", "unpack"]
+__all__ = ["pack", "rounded", "unpack"]
+
+_ROUNDED = ("rows", "offsets_mm", "prior")  # what fills a model file
 
 
 def pack(prefix: str, part: Any, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
@@ -44,3 +46,15 @@ def unpack(
         elif f"{prefix}.{item.name}" in arrays or item.default is MISSING:
             made[item.name] = arrays[f"{prefix}.{item.name}"]
     return kind(**made)
+
+
+def rounded(part: Any) -> Any:
+    """Return a part whose training rows, their displacements and masks hold 11 bits, which pack to about half."""
+    changed: dict[str, Any] = {}
+    for item in fields(part):
+        value = getattr(part, item.name)
+        if is_dataclass(value):
+            changed[item.name] = rounded(value)
+        elif item.name in _ROUNDED:
+            changed[item.name] = value.astype(np.float16).astype(value.dtype)
+    return replace(part, **changed)

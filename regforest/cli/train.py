@@ -80,7 +80,8 @@ def _discs(arguments: argparse.Namespace, scans: Iterator[AnnotatedScan]) -> Any
 
     localizer = DiscLocalizer(seed=arguments.seed)
     # the records are small, the scans are not: one scan in memory at a time
-    return localizer.fit([localizer.prepare(scan) for scan in scans], n_jobs=arguments.jobs)
+    records = [localizer.prepare(scan) for scan in scans]
+    return localizer.fit(records, progress=counted("learn", "step"), n_jobs=arguments.jobs)
 
 
 def _scans(dataset: Dataset, limit: int | None, failures: Failures) -> Iterator[AnnotatedScan]:

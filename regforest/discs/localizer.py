@@ -11,6 +11,7 @@ The method ``"forest"`` asks regression and classification forests where the oth
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from regforest._limits import checked_seed
 from regforest._memory import MemoryNeed, Stage
+from regforest._threads import Progress
 from regforest.discs.chain import StepModel, best_chain, with_neighbours
 from regforest.discs.channels import channel_notes, channels_by_name, parts_of_shown
 from regforest.discs.evidence import ShiftModel
@@ -89,17 +91,28 @@ class DiscLocalizer:
     def fit(
         self,
         scans: Iterable[AnnotatedScan | TrainingRecord],
-        progress: Callable[[str, float], None] | None = None,
+        progress: Progress | None = None,
         n_jobs: int = 1,
     ) -> DiscLocalizer:
         """Learn from annotated scans, or from what `prepare` made of them (then it takes a second or two).
+
+        Parameters
+        ----------
+        scans : iterable of AnnotatedScan or TrainingRecord
+            All in memory at once: of many scans make records, which are small.
+        progress : callable, optional
+            Called as ``progress(done, total)`` when the scans are prepared and after each part that is learned.
+        n_jobs : int
+            Threads for preparing scans; does not change the result.
 
         Raises
         ------
         DataError
             If there is no scan, or the scans' channels differ.
         """
+        step = _counter(progress, 5)
         records = self._records(list(scans), n_jobs)
+        step()
         self.channels_ = records[0].channels
         self.names_ = tuple(sort_levels({name for record in records for name in record.structures}))
         self.label_names = _label_names(records, self.names_)
@@ -109,14 +122,16 @@ class DiscLocalizer:
         coarse: type[CoarseModel | CoarseForest] = CoarseForest if forest else CoarseModel
         fine: type[FineModel | FineForest] = FineForest if forest else FineModel
         self.coarse_ = coarse.fit(records, self.names_, self.settings, self.seed)
+        step()
         self.fine_ = fine.fit(records, self.names_, self.settings, self.seed)
+        step()
         self.shift_ = ShiftModel.fit(records, self.names_, self.settings, self.seed)
+        step()
         with_masks = [record for record in records if record.masks.size]
         self.label_: LabelModel | None = None
         if with_masks:
             self.label_ = LabelModel.fit(with_masks, self.names_, self.settings, self.seed)
-        if progress is not None:
-            progress("fit", 1.0)
+        step()
         return self
 
     def locate(self, channels: Volume | Mapping[str, Volume]) -> Landmarks:
@@ -349,10 +364,10 @@ class DiscLocalizer:
 
     def rounded(self) -> DiscLocalizer:
         """Return a copy that remembers its training patches to three digits: its file is about half as large."""
-        copy = type(self)(self.settings, self.seed)
-        vars(copy).update(vars(self))
-        copy._take({name: part and rounded(part) for name in _PARTS for part in [getattr(self, f"{name}_")]})
-        return copy
+        small = copy.copy(self)
+        parts = {name: getattr(self, f"{name}_") for name in _PARTS}
+        small._take({name: None if part is None else rounded(part) for name, part in parts.items()})
+        return small
 
     def save(self, path: str | Path) -> None:
         """Write the model: arrays and JSON only."""
@@ -407,6 +422,17 @@ _KINDS: dict[str, type[Any]] = {
         ForestLabels, Projection, Completion, Forest,
     )
 }  # fmt: skip
+
+
+def _counter(progress: Progress | None, total: int) -> Callable[[], None]:
+    """Return what counts one more of `total` steps each time it is called."""
+    done = itertools.count(1)
+
+    def step() -> None:
+        if progress is not None:
+            progress(next(done), total)
+
+    return step
 
 
 def _label_names(records: Sequence[TrainingRecord], names: Sequence[str]) -> dict[int, str]:

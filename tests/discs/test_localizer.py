@@ -80,6 +80,24 @@ def test_labels_come_back_on_the_input_grid_of_another_axis_order(model: DiscLoc
     assert _dice(labels, _permuted(scan.labels, (2, 0, 1), (True, False, True)), 2) > 0.85
 
 
+def test_a_rounded_model_is_a_smaller_file_and_says_nearly_the_same(
+    model: DiscLocalizer, scan: AnnotatedScan, tmp_path: Path
+) -> None:
+    small = model.rounded()
+    model.save(tmp_path / "m.rfm")
+    small.save(tmp_path / "s.rfm")
+    assert (tmp_path / "s.rfm").stat().st_size < 0.75 * (tmp_path / "m.rfm").stat().st_size
+    found, again = small.localize(scan.channels), DiscLocalizer.load(tmp_path / "s.rfm").localize(scan.channels)
+    np.testing.assert_array_equal(found.landmarks.points, again.landmarks.points)
+    assert distance_mm(found.landmarks, model.localize(scan.channels).landmarks).max() < 0.5
+
+
+def test_learning_tells_how_far_it_is() -> None:
+    told: list[tuple[int, int]] = []
+    DiscLocalizer(QUICK).fit([make_scan(1)], progress=lambda done, total: told.append((done, total)))
+    assert told == [(k, 5) for k in range(1, 6)]
+
+
 def test_a_saved_model_gives_the_same_result_bit_for_bit(
     model: DiscLocalizer, scan: AnnotatedScan, tmp_path: Path
 ) -> None:

@@ -185,7 +185,7 @@ def _votes(scan: AnnotatedScan, localizer: DiscLocalizer) -> bytes:
 
     def draw(axes: Axes) -> None:
         _show(axes, cut, image, alpha=0.6)
-        for name, votes in zip(localizer.names_, localizer.coarse_.votes(view, settings, 1), strict=True):
+        for name, votes in zip(localizer.names_, localizer.learned_.coarse.votes(view, settings, 1), strict=True):
             _, y, z = view.to_lps(votes.votes_mm).T
             strength = np.clip(votes.weights / votes.weights.max(initial=1e-9), 0, 1) * 0.5
             axes.scatter(y, z, s=3, color=level(name).colour, alpha=strength)

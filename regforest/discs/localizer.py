@@ -15,48 +15,31 @@ import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import joblib
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from regforest._limits import checked_seed
-from regforest._memory import MemoryNeed, Stage
+from regforest._memory import MemoryNeed
 from regforest._threads import Progress
-from regforest.discs.chain import StepModel, best_chain, with_neighbours
-from regforest.discs.channels import channel_notes, channels_by_name, parts_of_shown
-from regforest.discs.evidence import ShiftModel
-from regforest.discs.forests import CoarseForest, FineForest, ForestLabels
-from regforest.discs.hypotheses import Chain, ChainJudge, in_threads, unit_steps
+from regforest.discs.chain import best_chain, with_neighbours
+from regforest.discs.channels import channel_notes, channels_by_name
+from regforest.discs.hypotheses import Chain, ChainJudge, in_threads
+from regforest.discs.learned import LEARNING_STEPS, LearnedDiscs
 from regforest.discs.masks import label_image, mask_centre
-from regforest.discs.model_checks import check_label_names, check_names, check_parts
-from regforest.discs.neighbour_labels import NeighbourLabels
+from regforest.discs.memory import memory_of_apply
 from regforest.discs.own_views import label_view
-from regforest.discs.packing import pack, rounded, unpack
-from regforest.discs.patches import Completion, Projection
-from regforest.discs.search import CoarseModel, FineModel
-from regforest.discs.segmentation import LabelModel
 from regforest.discs.settings import DiscSettings
 from regforest.discs.training import TrainingRecord, prepare_record
 from regforest.discs.views import Scene
-from regforest.errors import DataError, LevelError, ModelError
-from regforest.forest import Forest
-from regforest.io.models import read_model, write_model
-from regforest.spatial import AnnotatedScan, Grid, Landmarks, Localization, Volume, sort_levels
+from regforest.errors import DataError
+from regforest.spatial import AnnotatedScan, Grid, Landmarks, Localization, Volume
 
 __all__ = ["DiscLocalizer"]
 
 FloatArray = NDArray[np.float64]
 
-_KIND = "discs"
 _UNCERTAIN_SHIFT = 0.1
-# memory, of what was measured
-_SCENE_BYTES = 20  # of a voxel of the coarse image and a channel: itself, levelled, means, deviations
-_LEVELLING_BYTES = 24
-_PATCH_BYTES = 20_000  # of a patch of the search: features, neighbours, links, votes
-_LABEL_BYTES = 7  # of a voxel of the image: label, strongest claim, masks
-_SEARCH_MB, _VIEW_MB = 50.0, 50.0
 _CERTAIN = 1e4  # log-score of an anchor: more than all evidence together
 
 
@@ -72,17 +55,30 @@ class DiscLocalizer:
 
     Attributes
     ----------
-    names_ : tuple of str
-        Structures, cranial to caudal (after `fit`).
-    channels_ : tuple of str
-        Channels it was trained with, in order.
-    label_names : dict of int to str
-        Values that `segment` writes.
+    learned_ : LearnedDiscs
+        All that was learned (after `fit`).
     """
+
+    learned_: LearnedDiscs
 
     def __init__(self, settings: DiscSettings | None = None, seed: int = 0) -> None:
         self.settings = settings or DiscSettings()
         self.seed = seed
+
+    @property
+    def names_(self) -> tuple[str, ...]:
+        """Structures, cranial to caudal."""
+        return self.learned_.names
+
+    @property
+    def channels_(self) -> tuple[str, ...]:
+        """Channels of training, in order."""
+        return self.learned_.channels
+
+    @property
+    def label_names(self) -> Mapping[int, str]:
+        """Values that `segment` writes -> structure."""
+        return self.learned_.label_names
 
     def prepare(self, scan: AnnotatedScan) -> TrainingRecord:
         """Extract what `fit` needs of one scan; the record can be pickled and used in many fits."""
@@ -110,28 +106,10 @@ class DiscLocalizer:
         DataError
             If there is no scan, or the scans' channels differ.
         """
-        step = _counter(progress, 5)
+        step = _counter(progress, LEARNING_STEPS + 1)
         records = self._records(list(scans), n_jobs)
         step()
-        self.channels_ = records[0].channels
-        self.names_ = tuple(sort_levels({name for record in records for name in record.structures}))
-        self.label_names = _label_names(records, self.names_)
-        self.steps_ = StepModel.fit(self.names_, [record.chain_mm for record in records])
-        self.unit_steps_ = unit_steps(records, self.names_)
-        forest = self.settings.method == "forest"
-        coarse: type[CoarseModel | CoarseForest] = CoarseForest if forest else CoarseModel
-        fine: type[FineModel | FineForest] = FineForest if forest else FineModel
-        self.coarse_ = coarse.fit(records, self.names_, self.settings, self.seed)
-        step()
-        self.fine_ = fine.fit(records, self.names_, self.settings, self.seed)
-        step()
-        self.shift_ = ShiftModel.fit(records, self.names_, self.settings, self.seed)
-        step()
-        with_masks = [record for record in records if record.masks.size]
-        self.label_: LabelModel | None = None
-        if with_masks:
-            self.label_ = LabelModel.fit(with_masks, self.names_, self.settings, self.seed)
-        step()
+        self.learned_ = LearnedDiscs.fit(records, self.settings, self.seed, step)
         return self
 
     def locate(self, channels: Volume | Mapping[str, Volume]) -> Landmarks:
@@ -214,12 +192,12 @@ class DiscLocalizer:
         if not chain:
             return Localization(Landmarks({}), "empty", "no chain of structures was found"), background
         chain, shift, scores = judge.judged(chain)
-        if self.label_ is None:
+        if self.learned_.label is None:
             return self._verdict(scene, chain, shift, scores), background
         maps: dict[int, Volume] = {}
         for _ in range(self.settings.passes):
             maps = self._probability_maps(judge, chain)
-            centres = {s: mask_centre(volume, self.label_.threshold) for s, volume in maps.items()}
+            centres = {s: mask_centre(volume, self.learned_.label.threshold) for s, volume in maps.items()}
             chain |= {s: centre for s, centre in centres.items() if centre is not None}
         return self._verdict(scene, chain, shift, scores), self._segmented(scene, maps)
 
@@ -235,36 +213,26 @@ class DiscLocalizer:
         n_jobs : int
             Threads; structures are looked at side by side.
         """
-        channels, coarse = len(self.channels_), grid.canonical().isotropic(self.settings.coarse_spacing_mm)
-        given_m, coarse_m = (float(np.prod(g.shape_zyx)) / 1e6 for g in (grid, coarse))
-        files_mb = given_m * voxel_bytes
-        scene_mb = files_mb + channels * (4 * given_m + _SCENE_BYTES * coarse_m)
-        patches_m = float(np.prod(coarse.extent_mm / self.settings.coarse_grid_mm + 1)) / 1e6
-        return MemoryNeed({
-            "reading": Stage(files_mb, files_mb + 1),
-            "levelling": Stage(scene_mb, channels * _LEVELLING_BYTES * coarse_m),
-            "searching": Stage(scene_mb, _SEARCH_MB + patches_m * _PATCH_BYTES),
-            "segmenting": Stage(scene_mb, _LABEL_BYTES * given_m + _VIEW_MB * n_jobs),
-        })  # fmt: skip
+        return memory_of_apply(self.settings, len(self.channels_), grid, voxel_bytes, n_jobs)
 
     # -- the steps ----------------------------------------------------------------------------------------------
 
     def _coarse_chain(self, judge: ChainJudge) -> Chain:
         """Votes over the whole volume, modes, and the best chain through them (and through the anchors)."""
         settings, view = self.settings, judge.scene.coarse
-        maps = self.coarse_.votes(view, settings, judge.n_jobs)
+        maps = self.learned_.coarse.votes(view, settings, judge.n_jobs)
         expected = (settings.coarse_reach_mm / settings.coarse_grid_mm) ** 3
-        candidates = with_neighbours([votes.modes(settings.modes)[0] for votes in maps], self.steps_.mean_mm)
+        candidates = with_neighbours([votes.modes(settings.modes)[0] for votes in maps], self.learned_.steps.mean_mm)
         anchors = {s: view.to_view(point) for s, point in judge.anchor.items()}
         if anchors:  # any place may get another name than it has by itself
-            places = [self.steps_.chain_through(s, point) for s, point in anchors.items()]
+            places = [self.learned_.steps.chain_through(s, point) for s, point in anchors.items()]
             everything = np.concatenate([*candidates, *places])
             candidates = [anchors[s][None] if s in anchors else everything for s in range(len(candidates))]
         scores = [np.log(votes.density(c) / expected + 1e-4) for votes, c in zip(maps, candidates, strict=True)]
         for s in anchors:
             scores[s] = np.array([_CERTAIN])
         chosen, _ = best_chain(
-            candidates, scores, self.steps_,
+            candidates, scores, self.learned_.steps,
             floor_mm=settings.step_floor_mm, absent_log_score=settings.absent_log_score,
         )  # fmt: skip
         found = {s: candidates[s][c] for s, c in enumerate(chosen) if c is not None}
@@ -272,7 +240,7 @@ class DiscLocalizer:
 
     def _probability_maps(self, judge: ChainJudge, chain: Chain) -> dict[int, Volume]:
         """Probability of each structure in its own view."""
-        label = self.label_
+        label = self.learned_.label
         if label is None:
             raise DataError("this model was trained on points without masks: it localizes but cannot segment")
         shape, scale, frames = label.prior.shape[1:], judge.scale(chain), judge.frames(chain)
@@ -287,16 +255,18 @@ class DiscLocalizer:
 
     def _segmented(self, scene: Scene, maps: Mapping[int, Volume]) -> Volume:
         values = {name: value for value, name in self.label_names.items()}
-        threshold = self.label_.threshold if self.label_ is not None else 0.5
+        threshold = self.learned_.label.threshold if self.learned_.label is not None else 0.5
         named = {values[self.names_[s]]: volume for s, volume in maps.items()}
         return label_image(named, threshold, scene.input_grid)
 
     # -- helpers ------------------------------------------------------------------------------------------------
 
     def _judge(self, scene: Scene, anchor: Mapping[int, FloatArray], n_jobs: int) -> ChainJudge:
+        learned = self.learned_
         return ChainJudge(
-            scene, self.steps_, self.unit_steps_, self.fine_, self.shift_, self.settings, self.seed, anchor, n_jobs
-        )
+            scene, learned.steps, learned.unit_steps, learned.fine, learned.shift, self.settings, self.seed, anchor,
+            n_jobs,
+        )  # fmt: skip
 
     def _anchored(self, anchor: Mapping[str, ArrayLike]) -> Chain:
         """Check the anchors and number them."""
@@ -330,13 +300,9 @@ class DiscLocalizer:
         )  # fmt: skip
 
     def _for_channels(self, given: Mapping[str, Volume]) -> DiscLocalizer:
-        """Return the localizer for scans that have some of the channels: itself if they have all."""
-        shown = [name in given for name in self.channels_]
-        if all(shown):
-            return self
+        """Return the localizer for scans that have some of the channels."""
         model = copy.copy(self)
-        model.channels_ = tuple(name for name in self.channels_ if name in given)
-        model._take(parts_of_shown({name: getattr(self, f"{name}_") for name in _PARTS}, shown, self.settings))
+        model.learned_ = self.learned_.for_channels(given, self.settings)
         return model
 
     def _scene(self, channels: Mapping[str, Volume]) -> Scene:
@@ -365,63 +331,20 @@ class DiscLocalizer:
     def rounded(self) -> DiscLocalizer:
         """Return a copy that remembers its training patches to three digits: its file is about half as large."""
         small = copy.copy(self)
-        parts = {name: getattr(self, f"{name}_") for name in _PARTS}
-        small._take({name: None if part is None else rounded(part) for name, part in parts.items()})
+        small.learned_ = self.learned_.rounded()
         return small
 
     def save(self, path: str | Path) -> None:
         """Write the model: arrays and JSON only."""
-        own = {
-            "settings": self.settings.to_json(), "seed": self.seed, "names": list(self.names_),
-            "channels": list(self.channels_),
-            "label_names": {str(value): name for value, name in self.label_names.items()},
-        }  # fmt: skip
-        arrays: dict[str, NDArray[Any]] = {"unit_steps": self.unit_steps_}
-        for name in _PARTS:
-            part = getattr(self, f"{name}_")
-            own[name] = None if part is None else pack(name, part, arrays)
-        write_model(path, _KIND, own, arrays)
+        self.learned_.write(path, self.settings, self.seed)
 
     @classmethod
     def load(cls, path: str | Path) -> DiscLocalizer:
         """Read a model that `save` wrote; raises `ModelError` where it cannot be used."""
-        stored, arrays = read_model(path, _KIND)
-        try:
-            model = cls(DiscSettings.from_json(stored["settings"]), checked_seed(stored["seed"]))
-            model._put_together(stored, arrays)
-        except (KeyError, TypeError, ValueError, AttributeError, LevelError, ModelError) as error:
-            raise ModelError(f"{path}: the model of discs is damaged: {error}") from error
+        learned, settings, seed = LearnedDiscs.read(path)
+        model = cls(settings, seed)
+        model.learned_ = learned
         return model
-
-    def _put_together(self, stored: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Take over what a model file holds, once it is known to fit."""
-        check_names(stored["names"], stored["channels"])
-        self.names_, self.channels_ = tuple(stored["names"]), tuple(stored["channels"])
-        self.label_names = {int(value): name for value, name in stored["label_names"].items()}
-        check_label_names(self.label_names, self.names_)
-        self.unit_steps_ = arrays["unit_steps"]
-        parts: dict[str, Any] = {
-            name: None if name == "label" and stored[name] is None else unpack(name, stored[name], arrays, _KINDS)
-            for name in _PARTS
-        }
-        if parts["steps"].names != self.names_:
-            raise ModelError(f"steps: expected those of {', '.join(self.names_)}, found {parts['steps'].names!r}")
-        check_parts(parts, self.unit_steps_, len(self.channels_), self.settings)
-        self._take(parts)
-
-    def _take(self, parts: Mapping[str, Any]) -> None:
-        for name, part in parts.items():
-            setattr(self, f"{name}_", part)
-
-
-_PARTS = ("steps", "coarse", "fine", "shift", "label")
-_KINDS: dict[str, type[Any]] = {
-    kind.__name__: kind
-    for kind in (
-        StepModel, CoarseModel, CoarseForest, FineModel, FineForest, ShiftModel, LabelModel, NeighbourLabels,
-        ForestLabels, Projection, Completion, Forest,
-    )
-}  # fmt: skip
 
 
 def _counter(progress: Progress | None, total: int) -> Callable[[], None]:
@@ -433,15 +356,3 @@ def _counter(progress: Progress | None, total: int) -> Callable[[], None]:
             progress(next(done), total)
 
     return step
-
-
-def _label_names(records: Sequence[TrainingRecord], names: Sequence[str]) -> dict[int, str]:
-    """Values of the training masks where they agree, else 1, 2, ... from cranial to caudal."""
-    values: dict[str, set[int]] = {}
-    for record in records:
-        for name, value in record.label_values.items():
-            values.setdefault(name, set()).add(value)
-    agreed = {name: next(iter(v)) for name, v in values.items() if len(v) == 1}
-    if len(agreed) == len(names) and len(set(agreed.values())) == len(names):
-        return {agreed[name]: name for name in names}
-    return {i + 1: name for i, name in enumerate(names)}

@@ -112,4 +112,4 @@ def test_every_setting_has_limits():
 def test_the_number_of_columns_is_that_of_the_reader(model):
     loaded = DiscLocalizer.load(model)
     columns = loaded.settings.fine_patch.columns(loaded.settings.coarse_spacing_mm, 1)
-    assert np.shape(loaded.fine_.projection.mean) == (columns,)
+    assert np.shape(loaded.learned_.fine.projection.mean) == (columns,)

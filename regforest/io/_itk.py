@@ -12,7 +12,7 @@ import SimpleITK as sitk
 from regforest.errors import DataError, FileError
 from regforest.io._atomic import staged
 from regforest.io._meta_image import locate_meta_image
-from regforest.io._nrrd import locate_nrrd, warn_of_space
+from regforest.io._nrrd import check_space, locate_nrrd
 from regforest.io._voxel_files import VoxelFiles
 from regforest.spatial import Grid, Volume
 
@@ -88,7 +88,7 @@ def _number_type(path: Path, reader: Any) -> np.dtype[Any]:
 
 def _grid(path: Path, reader: Any) -> Grid:
     if path.suffix.lower() not in _META_IMAGE:
-        warn_of_space(path)
+        check_space(path, sitk.Version_VersionString())
     count, size = reader.GetNumberOfComponents(), reader.GetSize()
     if count != 1:
         raise FileError(path, "one value per voxel", f"{count} components", "convert it to a grey image")

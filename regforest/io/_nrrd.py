@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,6 +17,7 @@ _ENCODINGS = ("raw", *_DEFLATED, *_TEXT)
 _SPACES = (
     "lps", "left-posterior-superior", "ras", "right-anterior-superior", "las", "left-anterior-superior",
 )  # fmt: skip
+_MIRRORED, _RIGHT_SINCE = ("las", "left-anterior-superior"), (2, 5, 6)
 _MILLIMETRES = ("", "mm", "millimeter", "millimeters", "millimetre", "millimetres")
 _log = logging.getLogger(__name__)
 
@@ -41,9 +43,18 @@ def locate_nrrd(path: Path) -> VoxelFiles:
     return VoxelFiles(path, (beside(path, name) if name else path,), start, coding, big_endian)
 
 
-def warn_of_space(path: Path) -> None:
-    """Warn where the header names no anatomical space: which way is left is then a guess."""
+def check_space(path: Path, reader_version: str) -> None:
+    """Warn where the header names no anatomical space: which way is left is then a guess.
+
+    Raises
+    ------
+    FileError
+        If this version of SimpleITK mirrors the space (left-anterior-superior, before 2.5.6).
+    """
     space = _fields(path)[0].get("space", "")
+    if space.lower() in _MIRRORED and tuple(map(int, re.findall(r"\d+", reader_version)[:3])) < _RIGHT_SINCE:
+        expected = f"a space that SimpleITK {reader_version} does not mirror"
+        raise FileError(path, expected, repr(space), "pip install 'SimpleITK>=2.5.6', or convert it to LPS")
     if space.lower() not in _SPACES:
         found = f"its space is {space!r}" if space else "it names no space"
         _log.warning("%s: %s, not LPS, RAS or LAS; taken as LPS", path, found)

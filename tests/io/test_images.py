@@ -17,9 +17,11 @@ from regforest.io import (
     write_label_image,
     write_volume,
 )
+from regforest.io._nrrd import check_space
 from regforest.spatial import Grid, Volume
 from tests.reference import ALL_ORIENTATIONS, reorient
 
+READS_LAS = tuple(map(int, sitk.Version_VersionString().split(".")[:3])) >= (2, 5, 6)
 VOXELS = np.random.default_rng(3).integers(-1024, 3000, (4, 5, 6)).astype(np.int16)
 STRAIGHT = Grid.from_parts(VOXELS.shape, (0.5, 0.75, 2.5), (-30, 12, 400)).matrix
 U, _, VT = np.linalg.svd(np.random.default_rng(4).normal(size=(3, 3)) * 0.1 + np.eye(3))
@@ -132,8 +134,15 @@ def nrrd(path, *fields):
 
 @pytest.mark.parametrize(
     ("space", "signs"),
-    [("left-posterior-superior", (1, 1, 1)), ("RAS", (-1, -1, 1)), ("left-anterior-superior", (1, -1, 1))],
-)
+    [
+        ("left-posterior-superior", (1, 1, 1)),
+        ("RAS", (-1, -1, 1)),
+        pytest.param(
+            "left-anterior-superior", (1, -1, 1),
+            marks=pytest.mark.skipif(not READS_LAS, reason="SimpleITK before 2.5.6 mirrors LAS"),
+        ),
+    ],
+)  # fmt: skip
 def test_nrrd_of_each_anatomical_space_becomes_lps(tmp_path, space, signs, caplog):
     directions = "space directions: (0,0.5,0) (2,0,0.25) (0,0,3)"
     path = nrrd(tmp_path / "a.nrrd", f"space: {space}", directions, "space origin: (10,20,30)")
@@ -141,6 +150,16 @@ def test_nrrd_of_each_anatomical_space_becomes_lps(tmp_path, space, signs, caplo
     np.testing.assert_allclose(read_volume(path).grid.matrix, expected, atol=1e-12)
     np.testing.assert_array_equal(read_volume(path).voxels, VOXELS)
     assert caplog.messages == []
+
+
+def test_nrrd_that_an_old_reader_would_mirror_is_refused(tmp_path):
+    place = ["space directions: (1,0,0) (0,1,0) (0,0,1)", "space origin: (0,0,0)"]
+    check_space(nrrd(tmp_path / "a.nrrd", "space: RAS", *place), "2.3.0")
+    path = nrrd(tmp_path / "b.nrrd", "space: LAS", *place)
+    check_space(path, "2.5.6")
+    for version in ("2.5.5", "2.3.0", "2.5.5.post1"):
+        with pytest.raises(FileError, match=r"b\.nrrd.*SimpleITK>=2\.5\.6"):
+            check_space(path, version)
 
 
 @pytest.mark.parametrize("fields", [["space: scanner-xyz"], ["space: 3D-left-handed"], ["space dimension: 3"], []])

@@ -45,7 +45,7 @@ _VARIANTS: dict[str, tuple[str, ...]] = {
     "b = 1": _joint("geometry_weight", 1.0),
     "w = 0": _joint("affinity_weight", 0.0),
     "w = 0.2": _joint("affinity_weight", 0.2),
-    "smoothness of labels 0.1": _set(label_joint__geometry_weight=0.1),
+    "smoothness of labels 0.5": _set(label_joint__geometry_weight=0.5),
     "smoothness of labels 2": _set(label_joint__geometry_weight=2.0),
     "patches 0.7 x": _sizes(0.7),
     "patches 1.4 x": _sizes(1.4),

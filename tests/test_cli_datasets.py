@@ -80,7 +80,7 @@ def test_training_shows_the_terms_once(tmp_path, capsys, monkeypatch):
         def prepare(self, scan):
             return scan
 
-        def fit(self, records, n_jobs):
+        def fit(self, records, progress, n_jobs):
             return self
 
         def save(self, path):
@@ -169,7 +169,7 @@ def test_a_binary_result_on_another_grid_fails_its_case_by_name(tmp_path, capsys
 class FakeLocalizer:
     """Outlines the discs where the fat channel says so."""
 
-    label_ = object()
+    segments = True
     label_names = NAMES
 
     @classmethod
@@ -216,7 +216,7 @@ def test_the_container_names_what_is_missing(container, capsys, monkeypatch):
     (container / "input" / "opp.nii.gz").unlink()
     assert run(*arguments) == 3
     assert "found none" in capsys.readouterr().err
-    monkeypatch.setattr(FakeLocalizer, "label_", None)
+    monkeypatch.setattr(FakeLocalizer, "segments", False)
     write_volume(read_volume(container / "input" / "fat.nii.gz"), container / "input" / "opp.nii.gz")
     assert run(*arguments) == 3
     assert "trained on points alone" in capsys.readouterr().err

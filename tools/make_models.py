@@ -15,6 +15,7 @@ from regforest.datasets import open_dataset
 from regforest.datasets.phantoms.ct import write_ct_phantom
 from regforest.datasets.phantoms.mr import write_mr_phantom
 from regforest.discs import DiscSettings
+from regforest.discs.settings import JointSettings, PatchSettings
 from regforest.spatial import AnnotatedScan
 from regforest.vertebrae import VertebraSettings
 from regforest.vertebrae.bodies import BodySettings
@@ -43,7 +44,10 @@ def _ct(path: Path) -> None:
 
 def _mr(path: Path) -> None:
     """Train on T2 images, the contrast that most lumbar examinations have; fewer patches make a small file."""
-    settings = DiscSettings(coarse_rows=12_000, fine_patches=40, label_patches=320)
+    settings = DiscSettings(
+        coarse_rows=12_000, fine_patches=40, label_patches=320,
+        label_patch=PatchSettings((5.0, 15.0, 30.0), 5, 32), label_joint=JointSettings(20, 1.0, 0.0, 0.5, 1.0),
+    )  # fmt: skip
     with TemporaryDirectory() as folder:
         write_mr_phantom(Path(folder), 10, _SEED, contrast="t2", layout="labelled-folder", jobs=_JOBS)
         DiscLocalizer(settings, seed=_SEED).fit(list(_scans(folder)), n_jobs=_JOBS).rounded().save(path)

@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     out = folder_to_write(arguments.out)
     files = {channel: _file(arguments.input, channel) for channel in _CHANNELS}
     localizer = DiscLocalizer.load(arguments.model)
-    if localizer.learned_.label is None:
+    if not localizer.segments:
         raise DataError(f"{arguments.model}: was trained on points alone; the challenge needs one trained on masks")
     found, labels = localizer.apply(read_aligned(files), n_jobs=arguments.jobs)
     mask = Volume((labels.voxels > 0).astype("uint8"), labels.grid)

@@ -80,6 +80,11 @@ class DiscLocalizer:
         """Values that `segment` writes -> structure."""
         return self.learned_.label_names
 
+    @property
+    def segments(self) -> bool:
+        """Whether masks were learned; if not, label images are all 0."""
+        return self.learned_.label is not None
+
     def prepare(self, scan: AnnotatedScan) -> TrainingRecord:
         """Extract what `fit` needs of one scan; the record can be pickled and used in many fits."""
         return prepare_record(scan, self.settings, self.seed)

@@ -193,10 +193,10 @@ class DiscSettings:
     normalise_mm: float = 20.0
     coarse_patch: PatchSettings = PatchSettings((32.0, 64.0, 128.0), 4, 48)
     fine_patch: PatchSettings = PatchSettings((16.0, 40.0), 4, 40)
-    label_patch: PatchSettings = PatchSettings((5.0, 15.0, 30.0), 5, 32)
+    label_patch: PatchSettings = PatchSettings((3.5, 10.5, 21.0), 5, 32)
     coarse_joint: JointSettings = JointSettings(30, 1.0, 0.02, 0.1, 12.0)
     fine_joint: JointSettings = JointSettings(20, 1.0, 0.02, 0.1, 6.0)
-    label_joint: JointSettings = JointSettings(20, 1.0, 0.0, 0.5, 1.0)
+    label_joint: JointSettings = JointSettings(20, 1.0, 0.0, 0.1, 1.0)
     forest: ForestSettings = ForestSettings()
     coarse_grid_mm: float = 9.0
     coarse_patches: int = 1200

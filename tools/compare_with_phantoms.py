@@ -22,7 +22,7 @@ from regforest.models import model_file
 from regforest.spatial import AnnotatedScan, Volume
 from regforest.vertebrae.box_forest import BoxForest
 from regforest.vertebrae.localizer import VertebraLocalizer
-from regforest.vertebrae.sampling import working_image
+from regforest.vertebrae.sampling import nearest_voxels, working_image
 
 Floats = NDArray[np.float64]
 _QUANTILES = (5, 25, 50, 75, 95)
@@ -87,9 +87,7 @@ def _hu_at_places(scans: Iterable[AnnotatedScan], shown: set[str]) -> dict[str, 
 
 
 def _hu(image: Volume, points_lps_mm: Floats) -> Floats:
-    index = np.rint(image.grid.lps_to_index(points_lps_mm)).astype(int)
-    inside = ((index >= 0) & (index < image.grid.size_xyz)).all(axis=1)
-    x, y, z = index[inside].T
+    x, y, z = nearest_voxels(points_lps_mm, image.grid).T
     return np.asarray(image.voxels[z, y, x], dtype=np.float64)
 
 
@@ -119,9 +117,8 @@ def _features_by_scan(forest: BoxForest, scans: Iterable[AnnotatedScan], shown: 
     for scan in scans:
         image = working_image(scan.image, 3.0)
         points = next((p for _, p in places(scan, shown)), np.empty((0, 3)))
-        index = np.rint(image.grid.lps_to_index(points)).astype(np.int64)[:, ::-1]
-        index = index[((index >= 0) & (index < image.voxels.shape)).all(axis=1)]
-        rows = forest.boxes.evaluate([image.voxels], image.grid.spacing_mm, index)
+        index_zyx = nearest_voxels(points, image.grid)[:, ::-1]
+        rows = forest.boxes.evaluate([image.voxels], image.grid.spacing_mm, index_zyx)
         found.setdefault(scan.patient, []).append(rows)
     return {patient: np.concatenate(rows) for patient, rows in found.items()}
 

@@ -46,9 +46,7 @@ _LIMITS = {
     "freedom": (0.1, 1e9), "step_weight": (0, 100), "score_weight": (0, 100),
 }  # fmt: skip
 _SHRINKAGE = 10.0  # examples that the default statistics of a step count for
-_RARE_SHRINKAGE = (
-    300.0  # the default shares of rare anatomy are those of populations: some dozen scans do not move them
-)
+_RARE_SHRINKAGE = 300.0  # spines: shares of populations, which some dozen scans do not move
 _OUTLIER_MM = 20.0  # a step this far from the median is an error of annotation, as in the tables shipped
 
 

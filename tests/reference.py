@@ -359,6 +359,17 @@ def chain_paths(points, node_log, begin, end, prior):
 # --- discs ----------------------------------------------------------------------------------------------------
 
 
+def nearest_by_sorting(queries, rows, allowed, k):
+    """All distances sorted: the k nearest rows that are allowed, infinite and -1 where there are fewer."""
+    squared, number = np.full((len(queries), k), np.inf), np.full((len(queries), k), -1)
+    for q, query in enumerate(queries.astype(float)):
+        all_squared = np.where(allowed[q], ((rows.astype(float) - query) ** 2).sum(axis=1), np.inf)
+        nearest = np.argsort(all_squared)[:k]
+        nearest = nearest[np.isfinite(all_squared[nearest])]
+        squared[q, : len(nearest)], number[q, : len(nearest)] = all_squared[nearest], nearest
+    return squared, number
+
+
 def joint_estimate_dense(data, confidence, links):
     """Minimise E(Y) of regforest.discs.displacement as one dense linear least-squares problem."""
     count = len(data)

@@ -9,31 +9,6 @@ from regforest._jit import kernel
 
 
 @kernel
-def smallest_of_rows(
-    products: NDArray[np.float32],
-    norms: NDArray[np.float32],
-    out_value: NDArray[np.float32],
-    out_index: NDArray[np.int64],
-) -> None:
-    """Write the k smallest values of norms - 2 products in each row, ascending, and their columns."""
-    rows, columns = products.shape
-    k = out_value.shape[1]
-    for row in range(rows):
-        best, index = out_value[row], out_index[row]
-        best[:] = np.inf
-        for column in range(columns):
-            value = norms[column] - np.float32(2.0) * products[row, column]
-            if value < best[k - 1]:
-                place = k - 1
-                while place > 0 and best[place - 1] > value:
-                    best[place] = best[place - 1]
-                    index[place] = index[place - 1]
-                    place -= 1
-                best[place] = value
-                index[place] = column
-
-
-@kernel
 def integrate(padded: NDArray[np.float32], out_sum: NDArray[np.float64], out_square: NDArray[np.float64]) -> None:
     """Write the integral volumes of the values and of their squares, one larger than `padded` along each axis."""
     depth, height, width = padded.shape

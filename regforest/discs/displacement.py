@@ -20,14 +20,14 @@ from scipy import sparse
 from scipy.sparse.linalg import cg
 from scipy.spatial import cKDTree
 
-from regforest.discs._kernels import dominant_mode, smallest_of_rows
+from regforest.discs._kernels import dominant_mode
+from regforest.discs.nearest import NearestRows
 from regforest.discs.settings import JointSettings
 
-__all__ = ["Links", "estimate_displacements", "nearest_rows", "neighbour_weights", "solve_joint"]
+__all__ = ["Links", "estimate_displacements", "neighbour_weights", "solve_joint"]
 
 FloatArray = NDArray[np.float64]
 
-_BLOCK_ROWS = 128  # the products of a block are held at a time
 _MIN_PRESENCE = 0.02
 
 
@@ -107,36 +107,16 @@ def solve_joint(
     return np.stack(solved, axis=1)
 
 
-def nearest_rows(
-    queries: NDArray[np.float32], reference: NDArray[np.float32], k: int
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Find the k nearest rows of `reference` (T, F) for each query (N, F), exactly, by blocks of products.
-
-    Returns
-    -------
-    squared_distance : ndarray of float32, shape (N, k)
-        Ascending.
-    index : ndarray of int64, shape (N, k)
-    """
-    k = min(k, len(reference))
-    squared = np.empty((len(queries), k), np.float32)
-    index = np.empty((len(queries), k), np.int64)
-    norms = (reference * reference).sum(axis=1)
-    products = np.empty((min(_BLOCK_ROWS, len(queries)), len(reference)), np.float32)
-    for start in range(0, len(queries), _BLOCK_ROWS):
-        block = queries[start : start + _BLOCK_ROWS]
-        rows = slice(start, start + len(block))
-        product = np.matmul(block, reference.T, out=products[: len(block)])
-        smallest_of_rows(product, norms, squared[rows], index[rows])
-    squared += (queries * queries).sum(axis=1)[:, None]
-    return np.maximum(squared, 0.0, out=squared), index
-
-
 def neighbour_weights(squared: NDArray[np.float32]) -> FloatArray:
-    """Gaussian weights of neighbours (N, k), as wide as the half-way neighbour is far; rows sum to 1."""
-    width = squared[:, squared.shape[1] // 2, None].astype(np.float64) + 1e-6
-    weights = np.exp(-(squared - squared[:, :1]) / width)
-    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
+    """Gaussian weights of neighbours (N, k), as wide as the half-way neighbour is far; rows sum to 1.
+
+    Distances ascend; an infinite one is no neighbour, and a row without any has no weight.
+    """
+    found = np.isfinite(squared)
+    half_way = np.take_along_axis(squared, found.sum(axis=1, keepdims=True) // 2, axis=1)
+    width = np.where(found.any(axis=1, keepdims=True), half_way, 0).astype(np.float64) + 1e-6
+    weights = np.exp(-(np.where(found, squared, 0) - np.where(found[:, :1], squared[:, :1], 0)) / width) * found
+    return np.asarray(weights / np.maximum(weights.sum(axis=1, keepdims=True), 1e-300))
 
 
 def estimate_displacements(
@@ -209,7 +189,7 @@ def _affinity_links(features: NDArray[np.float32], presence: FloatArray, setting
     """Link each patch with the few test patches that look most like it."""
     if settings.affinity_weight == 0.0 or len(features) < 5:
         return _no_links()
-    squared, index = nearest_rows(features, features, 5)
+    squared, index = NearestRows.of(features)(features, 5)
     i, j = np.repeat(np.arange(len(features)), 4), index[:, 1:].ravel()
     width = float(np.median(squared[:, 1:])) + 1e-6
     weight = np.exp(-0.5 * squared[:, 1:].ravel() / width) * np.sqrt(presence[i] * presence[j])

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from regforest.discs.displacement import nearest_rows, neighbour_weights
+from regforest.discs.displacement import neighbour_weights
+from regforest.discs.nearest import NearestRows
 from regforest.discs.patches import PatchReader, Projection
 from regforest.discs.settings import DiscSettings
 from regforest.discs.training import TrainingRecord
@@ -17,6 +20,8 @@ __all__ = ["NeighbourLabels", "cell_counts"]
 
 FloatArray = NDArray[np.float64]
 Features = NDArray[np.float32]
+
+_AROUND = np.array(list(itertools.product((-1, 0, 1), repeat=2)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,33 +94,27 @@ class NeighbourLabels:
             estimates.append(self._neighbour_mean(rows, positions, patients.index(record.patient), settings))
         return estimates
 
+    @cached_property
+    def nearest(self) -> NearestRows:
+        """The training voxels laid out for the search."""
+        return NearestRows.of(self.rows, self.cell_start, self.group)
+
     def _neighbour_mean(
         self, rows: Features, positions_mm: FloatArray, excluded: int, settings: DiscSettings
     ) -> FloatArray:
-        """Search the 27 cells around each voxel; voxels of one cell are searched together."""
-        cells = _cells(positions_mm, self.cells_zyx, settings)
-        flat = np.ravel_multi_index(tuple(cells.T), tuple(self.cells_zyx))
-        order = np.argsort(flat, kind="stable")
-        mean = np.zeros(len(rows))
-        for own in np.split(order, np.nonzero(np.diff(flat[order]))[0] + 1):
-            near = self._rows_around(cells[own[0]])
-            near = near[self.group[near] != excluded]
-            if len(near):
-                squared, index = nearest_rows(rows[own], self.rows[near], settings.label_joint.neighbours)
-                mean[own] = (neighbour_weights(squared) * self.inside[near[index]]).sum(axis=1)
-        return mean
+        """Search the 27 cells around each voxel."""
+        runs = self._runs_around(_cells(positions_mm, self.cells_zyx, settings))
+        squared, number = self.nearest(rows, settings.label_joint.neighbours, runs, excluded)
+        return np.asarray((neighbour_weights(squared) * self.inside[number]).sum(axis=1))
 
-    def _rows_around(self, cell_zyx: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Training rows in the 27 cells around a cell: runs along x are contiguous."""
+    def _runs_around(self, cells: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Blocks of the 27 cells around each cell (N, 3): nine runs along x, empty beyond the border."""
         depth, height, width = self.cells_zyx
-        z0, y0, x0 = cell_zyx
-        runs = []
-        for z in range(max(z0 - 1, 0), min(z0 + 2, depth)):
-            for y in range(max(y0 - 1, 0), min(y0 + 2, height)):
-                line = (z * height + y) * width
-                first, last = self.cell_start[line + max(x0 - 1, 0)], self.cell_start[line + min(x0 + 2, width)]
-                runs.append(np.arange(first, last))
-        return np.concatenate(runs)
+        z, y = (cells[:, axis, None] + _AROUND[:, axis] for axis in (0, 1))
+        line = (z * height + y) * width
+        runs = np.stack([line + np.maximum(cells[:, 2:] - 1, 0), line + np.minimum(cells[:, 2:] + 2, width)], axis=-1)
+        runs[(z < 0) | (z >= depth) | (y < 0) | (y >= height)] = 0
+        return np.asarray(self.nearest.cell_blocks[runs])
 
 
 def _rows(

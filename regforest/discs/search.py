@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import joblib
 import numpy as np
 from numpy.typing import NDArray
 
-from regforest.discs.displacement import estimate_displacements, nearest_rows, neighbour_weights
+from regforest.discs.displacement import estimate_displacements, neighbour_weights
+from regforest.discs.nearest import NearestRows
 from regforest.discs.own_views import lattice, random_ball
 from regforest.discs.patches import PatchReader, Projection
 from regforest.discs.settings import DiscSettings, JointSettings
@@ -55,11 +57,16 @@ class CoarseModel:
         offsets = [named_offsets(record, names)[own] for record, own in zip(records, kept, strict=True)]
         return cls(projection, np.concatenate(rows), np.concatenate(offsets))
 
+    @cached_property
+    def nearest(self) -> NearestRows:
+        """The training patches laid out for the search."""
+        return NearestRows.of(self.rows)
+
     def votes(self, view: View, settings: DiscSettings, n_jobs: int = 1) -> list[VoteMap]:
         """Votes of all patches of a coarse view for each structure, in view millimetres."""
         points = lattice(view, settings.coarse_grid_mm)
         features = PatchReader(view, settings.coarse_patch).projected(points, self.projection)
-        squared, index = nearest_rows(features, self.rows, settings.coarse_joint.neighbours)
+        squared, index = self.nearest(features, settings.coarse_joint.neighbours)
         weights = neighbour_weights(squared)
         joint = _coupled(settings.coarse_joint, settings)
 
@@ -105,15 +112,19 @@ class FineModel:
         rows = _with_level(np.concatenate([projection(part) for part in parts]), np.concatenate(level), settings)
         return cls(projection, rows, np.concatenate([record.fine_offsets for record in records]))
 
+    @cached_property
+    def nearest(self) -> NearestRows:
+        """The training patches laid out for the search."""
+        return NearestRows.of(self.rows)
+
     def votes(self, view: View, structure: int, settings: DiscSettings, rng: np.random.Generator) -> VoteMap:
         """Votes for the centre of one structure in its own view, in view millimetres."""
         middle = view.extent_mm / 2
         points = middle + random_ball(rng, settings.fine_patches, settings.fine_radius_mm)
         projected = PatchReader(view, settings.fine_patch).projected(points, self.projection)
         level = np.full(len(points), structure)
-        squared, index = nearest_rows(
-            _with_level(projected, level, settings), self.rows, settings.fine_joint.neighbours
-        )
+        rows = _with_level(projected, level, settings)
+        squared, index = self.nearest(rows, settings.fine_joint.neighbours)
         away, presence = estimate_displacements(
             points, projected, self.offsets_mm[index], neighbour_weights(squared),
             _coupled(settings.fine_joint, settings),

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from regforest.discs.displacement import (
     Links,
     estimate_displacements,
-    nearest_rows,
     neighbour_weights,
     solve_joint,
 )
@@ -41,23 +40,17 @@ def test_a_lone_node_keeps_its_data() -> None:
     assert solve_joint(np.array([[7.0]]), np.array([0.5]), [])[0, 0] == pytest.approx(7.0)
 
 
-@settings(max_examples=20, deadline=None)
-@given(st.integers(0, 10_000), st.integers(1, 40), st.integers(1, 8))
-def test_nearest_rows_are_those_of_a_full_sort(seed: int, count: int, k: int) -> None:
-    rng = np.random.default_rng(seed)
-    queries, reference = (rng.normal(size=(n, 5)).astype(np.float32) for n in (7, count))
-    squared, index = nearest_rows(queries, reference, k)
-    full = ((queries[:, None].astype(float) - reference[None]) ** 2).sum(axis=-1)
-    assert index.shape == (7, min(k, count))
-    np.testing.assert_allclose(squared, np.sort(full, axis=1)[:, :k], rtol=1e-3, atol=1e-4)
-    np.testing.assert_allclose(np.take_along_axis(full, index, 1), squared, rtol=1e-3, atol=1e-4)
-
-
 def test_neighbour_weights_sum_to_one_and_fall_with_distance() -> None:
     weights = neighbour_weights(np.array([[0.0, 1.0, 4.0], [2.0, 2.0, 2.0]], np.float32))
     np.testing.assert_allclose(weights.sum(axis=1), 1.0)
     assert weights[0, 0] > weights[0, 1] > weights[0, 2]
     np.testing.assert_allclose(weights[1], 1 / 3)
+
+
+def test_neighbours_that_were_not_found_have_no_weight() -> None:
+    some, none = neighbour_weights(np.array([[1.0, 2.0, np.inf, np.inf], [np.inf] * 4], np.float32))
+    np.testing.assert_allclose(some, [*neighbour_weights(np.array([[1.0, 2.0]], np.float32))[0], 0, 0])
+    assert (none == 0).all()
 
 
 def _pattern(noise_mm: float) -> tuple[np.ndarray, ...]:

@@ -9,7 +9,7 @@ from regforest._jit import kernel
 from regforest.discs._lanes import CHUNK, LANES, add_squares
 from regforest.features._lanes import lowest_bit
 
-_FIRST, _FIRST_SHARE = 4, 32  # blocks looked at before all others: their rows bound the distance that counts
+_SOON = 0.1  # on the way from the nearest box to the mean: blocks that are looked at first, to bound what counts
 
 
 @kernel
@@ -92,8 +92,8 @@ def nearest_in_blocks(
                 which[count] = block
                 count += 1
         if count > 0:
-            rank = min(_FIRST + count // _FIRST_SHARE, count - 1)
-            for furthest in (np.partition(bounds[:count], rank)[rank], np.float32(np.inf)):
+            least, mean = bounds[:count].min(), bounds[:count].mean()
+            for furthest in (np.float32(least + _SOON * (mean - least)), np.float32(np.inf)):
                 _search(
                     query, blocks, bounds[:count], which, numbers, owners, excluded, furthest, distance,
                     out_squared[q], out_number[q],

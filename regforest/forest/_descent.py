@@ -16,10 +16,13 @@ from regforest._jit import kernel
 from regforest.features._kernels import BoxTable
 from regforest.features._lanes import LANES, lanes_at_most, lowest_bit
 from regforest.forest._kernels import Trees
+from regforest.forest._leaves import add_leaves, columns_of, note_leaf
 
 WORD = 64
 BRICK_Z, BRICK_Y = 8, 8  # words of a brick; features read the same part of the table for all of them
 _BRICK = BRICK_Z * BRICK_Y
+_TREES = 16  # whose leaves are added to the sums together
+_APART = 16  # numbers between the trees' leaves: at powers of 2 they would compete for the same places in the cache
 
 
 class Lattice(NamedTuple):
@@ -46,12 +49,14 @@ class Brick(NamedTuple):
     """The words of a brick.
 
     `place` (words, 3) int64: z, y, x of the first voxel in the arrays. `start` int64: its flat position. `voxels`
-    uint64: bit i for the voxel at x + i.
+    uint64: bit i for the voxel at x + i. `rows` int64: which row of the sums is that of the word's first voxel; the
+    others follow.
     """
 
     place: NDArray[np.int64]
     start: NDArray[np.int64]
     voxels: NDArray[np.uint64]
+    rows: NDArray[np.int64]
 
 
 class Groups(NamedTuple):
@@ -67,59 +72,66 @@ class Groups(NamedTuple):
 
 
 def work_bytes(depth: int, outputs: int) -> int:
-    """Memory that one call of `predict_planes` takes for itself."""
-    return _BRICK * (WORD * outputs * 4 + (depth + 3) * 12 + 40)
+    """Memory that one call of `predict_row` takes for itself."""
+    return _BRICK * (WORD * (columns_of(outputs) + _TREES) * 4 + (depth + 3) * 12 + 48)
 
 
 @kernel
-def predict_planes(
-    boxes: BoxTable, trees: Trees, depth: int, lattice: Lattice, plane_start: int, plane_stop: int
-) -> None:
-    """Predict the wanted voxels of some planes of a lattice; `depth` is that of the trees."""
-    brick = Brick(np.empty((_BRICK, 3), np.int64), np.empty(_BRICK, np.int64), np.empty(_BRICK, np.uint64))
-    space = _BRICK * (depth + 3)
+def predict_row(boxes: BoxTable, trees: Trees, depth: int, lattice: Lattice, z: int, z_stop: int, y: int) -> None:
+    """Predict the wanted voxels of a row of bricks of a lattice; `depth` is that of the trees."""
+    space, outputs = _BRICK * (depth + 3), trees.values.shape[1]
+    brick = Brick(
+        np.empty((_BRICK, 3), np.int64),
+        np.empty(_BRICK, np.int64),
+        np.empty(_BRICK, np.uint64),
+        np.empty(_BRICK, np.int64),
+    )
     groups = Groups(np.empty(space, np.int32), np.empty(space, np.uint64), np.empty((depth + 2, 3), np.int64))
-    sums = np.empty((_BRICK * WORD, trees.values.shape[1]), np.float32)
-    for z in range(plane_start, plane_stop, BRICK_Z):
-        for y in range(0, lattice.rows, BRICK_Y):
-            for x in range(0, lattice.columns, WORD):
-                words = fill_brick(lattice, z, min(z + BRICK_Z, plane_stop), y, x, brick)
-                sums[: words * WORD] = 0
-                for root in trees.roots:
-                    descend(boxes, trees, root, brick, words, groups, sums)
-                write_brick(lattice, brick, words, sums, np.float32(1 / trees.roots.size))
+    sums = np.empty((_BRICK * WORD, columns_of(outputs)), np.float32)
+    leaves = np.empty((_TREES, _BRICK * WORD + _APART), np.int32)
+    for x in range(0, lattice.columns, WORD):
+        words, rows = fill_brick(lattice, z, z_stop, y, x, brick)
+        sums[:rows] = 0
+        for first in range(0, trees.roots.size, _TREES):
+            roots = trees.roots[first : first + _TREES]
+            for i in range(roots.size):
+                descend(boxes, trees.nodes, roots[i], brick, words, groups, leaves[i])
+            add_leaves(trees.values, leaves[: roots.size], rows, sums)
+        write_brick(lattice, brick, words, sums, outputs, np.float32(1 / trees.roots.size))
 
 
 @kernel
-def fill_brick(lattice: Lattice, z_start: int, z_stop: int, y_start: int, x: int, brick: Brick) -> int:
-    """Collect the words of a brick that hold a wanted voxel; return their number."""
-    words, lanes = 0, min(WORD, lattice.columns - x)
+def fill_brick(lattice: Lattice, z_start: int, z_stop: int, y_start: int, x: int, brick: Brick) -> tuple[int, int]:
+    """Collect the words of a brick that hold a wanted voxel; return the number of words and of voxels."""
+    words, rows, lanes = 0, 0, min(WORD, lattice.columns - x)
     for z in range(z_start, z_stop):
         for y in range(y_start, min(y_start + BRICK_Y, lattice.rows)):
-            voxels = np.uint64(0)
+            voxels, count = np.uint64(0), 0
             for lane in range(lanes):
                 if lattice.wanted.size == 0 or lattice.wanted[lattice.first_plane + z, y, x + lane]:
                     voxels |= np.uint64(1) << np.uint64(lane)
+                    count += 1
             brick.place[words, 0], brick.place[words, 1], brick.place[words, 2] = lattice.first_plane + z, y, x
             brick.start[words] = z * lattice.step_z + y * lattice.step_y + x
-            brick.voxels[words] = voxels
-            words += voxels != 0
-    return words
+            brick.voxels[words], brick.rows[words] = voxels, rows
+            words += count > 0
+            rows += count
+    return words, rows
 
 
 @kernel
 def descend(
     boxes: BoxTable,
-    trees: Trees,
+    nodes: NDArray[np.void],
     root: int,
     brick: Brick,
     words: int,
     groups: Groups,
-    sums: NDArray[np.float32],
+    leaves: NDArray[np.int32],
 ) -> None:
-    """Add the leaf values of one tree to sums[word of the brick x voxel, output]."""
+    """Bring a brick down one tree; leaves[row of the voxel] ends as its leaf's number."""
     table, corners, scales = boxes.table, boxes.corners, boxes.scales
-    nodes, values, word, voxels, waiting = trees.nodes, trees.values, groups.word, groups.voxels, groups.waiting
+    word, voxels, waiting = groups.word, groups.voxels, groups.waiting
     first_position = brick.start
     for i in range(words):
         word[i] = i
@@ -152,7 +164,7 @@ def descend(
                 stop = left
             feature, threshold = nodes[node]["feature"], nodes[node]["threshold"]
         for i in range(start, stop):
-            add_leaf(values, -1 - feature, word[i] * WORD, voxels[i], sums)
+            note_leaf(-1 - feature, brick.rows[word[i]], brick.voxels[word[i]], voxels[i], leaves)
 
 
 @kernel
@@ -177,29 +189,23 @@ def split_word(
 
 
 @kernel
-def add_leaf(
-    values: NDArray[np.float32], leaf: int, first_row: int, voxels: np.uint64, sums: NDArray[np.float32]
+def write_brick(
+    lattice: Lattice, brick: Brick, words: int, sums: NDArray[np.float32], outputs: int, weight: np.float32
 ) -> None:
-    """Add a leaf's values to the rows of a word's voxels."""
-    while voxels != 0:
-        row = first_row + np.int64(lowest_bit(voxels))
-        voxels &= voxels - np.uint64(1)
-        for k in range(values.shape[1]):
-            sums[row, k] += values[leaf, k]
-
-
-@kernel
-def write_brick(lattice: Lattice, brick: Brick, words: int, sums: NDArray[np.float32], weight: np.float32) -> None:
     """Write the means of a brick's voxels, or the largest of them, to where they belong."""
+    row, whole, shift = 0, outputs - outputs % LANES, sums.shape[1] - outputs
     for word in range(words):
         z, y, x_start = brick.place[word]
         voxels = brick.voxels[word]
         while voxels != 0:
-            lane = np.int64(lowest_bit(voxels))
+            x = x_start + np.int64(lowest_bit(voxels))
             voxels &= voxels - np.uint64(1)
-            means = sums[word * WORD + lane]
+            means = sums[row]
+            row += 1
+            for k in range(whole, outputs):
+                means[k] = means[k + shift]
+            means = means[:outputs]
             means *= weight
-            x = x_start + lane
             if lattice.maps.size:
                 for k in range(means.size):
                     lattice.maps[k, z, y, x] = means[k]
@@ -208,13 +214,3 @@ def write_brick(lattice: Lattice, brick: Brick, words: int, sums: NDArray[np.flo
                 for k in range(1, means.size):
                     best = k if means[k] > means[best] else best
                 lattice.labels[z, y, x], lattice.best[z, y, x] = best, means[best]
-
-
-@kernel
-def spread_blocks(coarse: NDArray[np.float32], plane: int, out: NDArray[np.float32]) -> None:
-    """Fill a plane of all maps from voxels of twice the size, out[k, z, y, x] = coarse[k, z // 2, y // 2, x // 2]."""
-    for k in range(out.shape[0]):
-        for y in range(out.shape[2]):
-            row, target = coarse[k, plane // 2, y // 2], out[k, plane, y]
-            for x in range(target.size):
-                target[x] = row[x // 2]

@@ -6,18 +6,19 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import ndimage
 
 from regforest._threads import run_in_threads
 from regforest.errors import DataError
 from regforest.features import BoxFeatures
-from regforest.forest._descent import BRICK_Z, spread_blocks
+from regforest.forest._descent import BRICK_Z
+from regforest.forest._refining import refine_plane
 from regforest.forest.forest import Forest
 from regforest.forest.slabs import SlabPrediction, VoxelForest, slab_bytes
 
 __all__ = ["coarse_to_fine_memory_mb", "predict_coarse_to_fine"]
 
-_MASK_BYTES = 12  # of a voxel: which ones are looked at, and the work space of the dilation
+_MASK_BYTES = 1  # of a voxel: which ones are looked at
+_SHARE = 0.4  # of the foreground that matters, between voxels 2 apart: so much is left of most bodies' rims
 
 
 def predict_coarse_to_fine(
@@ -76,9 +77,9 @@ def predict_coarse_to_fine(
     for planes in work.slabs(max_memory_mb):
         work.fill(planes, maps=maps)
     while stride > 1:
-        foreground = maps[background] < 1 - doubt / stride
+        least = _SHARE * doubt * (2 / stride) ** 2
         stride //= 2
-        maps = _refine(maps, foreground, SlabPrediction(ready, seen, stride, n_jobs), max_memory_mb)
+        maps = _refine(maps, background, least, SlabPrediction(ready, seen, stride, n_jobs), max_memory_mb)
     return maps
 
 
@@ -115,15 +116,13 @@ def coarse_to_fine_memory_mb(
 
 
 def _refine(
-    coarse: NDArray[np.float32], foreground: NDArray[np.bool_], work: SlabPrediction, max_memory_mb: float | None
+    coarse: NDArray[np.float32], background: int, least: float, work: SlabPrediction, max_memory_mb: float | None
 ) -> NDArray[np.float32]:
-    """Go over to half the stride: predict the neighbours of the foreground, spread the other values."""
+    """Go over to half the stride: predict where the foreground may be `least`, spread the other values."""
     maps = np.empty((len(coarse), *work.shape_zyx), np.float32)
-    run_in_threads(spread_blocks, ((coarse, plane, maps) for plane in range(maps.shape[1])), work.n_jobs)
-    wanted = np.zeros(work.shape_zyx, np.bool_)
-    wanted[::2, ::2, ::2] = foreground
-    wanted = ndimage.binary_dilation(wanted, np.ones((3, 3, 3)))
-    wanted[::2, ::2, ::2] = False  # known already
+    wanted = np.empty(work.shape_zyx, np.bool_)
+    parts = ((coarse, background, least, z, maps, wanted) for z in range(len(wanted)))
+    run_in_threads(refine_plane, parts, work.n_jobs)
     for planes in work.slabs(max_memory_mb):
         work.fill(planes, maps=maps, wanted=wanted)
     return maps

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from regforest._threads import Progress, in_threads
 from regforest.errors import DataError
 from regforest.features import BoxFeatures, CompiledBoxes, IntegralVolume
-from regforest.forest._descent import BRICK_Z, Lattice, predict_planes, work_bytes
+from regforest.forest._descent import BRICK_Y, BRICK_Z, Lattice, predict_row, work_bytes
 from regforest.forest._kernels import Trees
 from regforest.forest.forest import Forest
 
@@ -168,14 +168,15 @@ class SlabPrediction:
         start = planes.start if isinstance(self._volumes, IntegralVolume) else 0  # in the table
         shift = (planes.start if first_plane is None else first_plane) - start
         lattice = Lattice(*self.shape_zyx[1:], step_z, step_y, shift, wanted, maps, labels, best)
-        bricks = range(start, start + planes.stop - planes.start, BRICK_Z)
-        trees, depth = self.forest.trees, self.forest.depth
-        parts = ((table, trees, depth, lattice, z, min(z + BRICK_Z, bricks.stop)) for z in bricks)
-        done = planes.start
-        for z, _ in zip(bricks, in_threads(predict_planes, parts, self.n_jobs), strict=True):
-            done += min(BRICK_Z, bricks.stop - z)
+        layers = range(start, start + planes.stop - planes.start, BRICK_Z)
+        trees, depth, rows = self.forest.trees, self.forest.depth, range(0, self.shape_zyx[1], BRICK_Y)
+        parts = ((table, trees, depth, lattice, z, min(z + BRICK_Z, layers.stop), y) for z in layers for y in rows)
+        done = in_threads(predict_row, parts, self.n_jobs)
+        for z in layers:
+            for _ in rows:
+                next(done)
             if self.progress is not None:
-                self.progress(done, self.shape_zyx[0])
+                self.progress(planes.start + min(z + BRICK_Z, layers.stop) - start, self.shape_zyx[0])
 
     def _integral(self, planes: slice) -> IntegralVolume:
         if isinstance(self._volumes, IntegralVolume):

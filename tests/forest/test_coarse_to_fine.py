@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
-from scipy import ndimage
 
 from regforest.errors import DataError
 from regforest.features import BoxFeatures
 from regforest.forest import ForestClassifier, predict_coarse_to_fine, predict_volume
+from regforest.forest._refining import refine_plane
+from tests.reference import interpolated_halfway
 
 SPACING = (2.0, 2.0, 2.0)
 SHAPE = (30, 31, 33)
@@ -41,7 +42,7 @@ def test_when_nothing_is_certain_everything_is_predicted(case):
 
 def test_when_all_is_certain_each_block_has_its_first_voxel(case):
     full = predict_volume(*case, SPACING)
-    fast = predict_coarse_to_fine(*case, SPACING, background=0, doubt=9)
+    fast = predict_coarse_to_fine(*case, SPACING, background=0, doubt=99)
     z, y, x = np.indices(SHAPE) // 4 * 4
     np.testing.assert_array_equal(fast, full[:, z, y, x])
 
@@ -62,14 +63,25 @@ def test_strides_that_cannot_be_halved_are_refused(case, stride):
         predict_coarse_to_fine(*case, SPACING, background=0, stride=stride)
 
 
-def test_voxels_of_doubt_and_their_neighbours_have_their_own_values(case):
+def test_voxels_where_the_interpolated_foreground_matters_have_their_own_values(case):
     full = predict_volume(*case, SPACING)
-    fast = predict_coarse_to_fine(*case, SPACING, background=0, stride=2)
-    doubtful = np.zeros(SHAPE, bool)
-    doubtful[::2, ::2, ::2] = full[0, ::2, ::2, ::2] < 0.95
-    near = ndimage.binary_dilation(doubtful, np.ones((3, 3, 3)))
-    assert 0 < near.mean() < 0.5
-    np.testing.assert_array_equal(fast[:, near], full[:, near])
+    fast = predict_coarse_to_fine(*case, SPACING, background=0, doubt=0.25, stride=2)
+    doubtful = 1 - interpolated_halfway(full[0, ::2, ::2, ::2], SHAPE) > 0.101
+    assert 0 < doubtful.mean() < 0.5
+    np.testing.assert_array_equal(fast[:, doubtful], full[:, doubtful])
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 3, 4), (5, 4, 7)])
+def test_half_the_stride_repeats_values_and_interpolates_the_foreground(shape):
+    coarse = np.random.default_rng(0).random((3, *(-(-n // 2) for n in shape))).astype(np.float32)
+    maps, wanted = np.empty((3, *shape), np.float32), np.empty(shape, bool)
+    for z in range(shape[0]):
+        refine_plane(coarse, 1, 0.45, z, maps, wanted)
+    expected = 1 - interpolated_halfway(coarse[1], shape) > 0.45
+    expected[::2, ::2, ::2] = False
+    z, y, x = np.indices(shape) // 2
+    np.testing.assert_array_equal(maps, coarse[:, z, y, x])
+    np.testing.assert_array_equal(wanted, expected)
 
 
 def test_a_background_that_does_not_exist_is_an_error(case):

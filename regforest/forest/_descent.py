@@ -72,13 +72,15 @@ class Groups(NamedTuple):
 
 
 def work_bytes(depth: int, outputs: int) -> int:
-    """Memory that one call of `predict_row` takes for itself."""
+    """Memory that one call of `predict_bricks` takes for itself."""
     return _BRICK * (WORD * (columns_of(outputs) + _TREES) * 4 + (depth + 3) * 12 + 48)
 
 
 @kernel
-def predict_row(boxes: BoxTable, trees: Trees, depth: int, lattice: Lattice, z: int, z_stop: int, y: int) -> None:
-    """Predict the wanted voxels of a row of bricks of a lattice; `depth` is that of the trees."""
+def predict_bricks(
+    boxes: BoxTable, trees: Trees, depth: int, lattice: Lattice, z: int, z_stop: int, y_start: int, y_stop: int
+) -> None:
+    """Predict the wanted voxels of some rows of bricks in a layer of a lattice; `depth` is that of the trees."""
     space, outputs = _BRICK * (depth + 3), trees.values.shape[1]
     brick = Brick(
         np.empty((_BRICK, 3), np.int64),
@@ -89,15 +91,16 @@ def predict_row(boxes: BoxTable, trees: Trees, depth: int, lattice: Lattice, z: 
     groups = Groups(np.empty(space, np.int32), np.empty(space, np.uint64), np.empty((depth + 2, 3), np.int64))
     sums = np.empty((_BRICK * WORD, columns_of(outputs)), np.float32)
     leaves = np.empty((_TREES, _BRICK * WORD + _APART), np.int32)
-    for x in range(0, lattice.columns, WORD):
-        words, rows = fill_brick(lattice, z, z_stop, y, x, brick)
-        sums[:rows] = 0
-        for first in range(0, trees.roots.size, _TREES):
-            roots = trees.roots[first : first + _TREES]
-            for i in range(roots.size):
-                descend(boxes, trees.nodes, roots[i], brick, words, groups, leaves[i])
-            add_leaves(trees.values, leaves[: roots.size], rows, sums)
-        write_brick(lattice, brick, words, sums, outputs, np.float32(1 / trees.roots.size))
+    for y in range(y_start, y_stop, BRICK_Y):
+        for x in range(0, lattice.columns, WORD):
+            words, rows = fill_brick(lattice, z, z_stop, y, x, brick)
+            sums[:rows] = 0
+            for first in range(0, trees.roots.size, _TREES):
+                roots = trees.roots[first : first + _TREES]
+                for i in range(roots.size):
+                    descend(boxes, trees.nodes, roots[i], brick, words, groups, leaves[i])
+                add_leaves(trees.values, leaves[: roots.size], rows, sums)
+            write_brick(lattice, brick, words, sums, outputs, np.float32(1 / trees.roots.size))
 
 
 @kernel
@@ -143,6 +146,12 @@ def descend(
         node, start, stop = waiting[groups_left, 0], waiting[groups_left, 1], waiting[groups_left, 2]
         feature, threshold = nodes[node]["feature"], nodes[node]["threshold"]
         while feature >= 0:
+            child = nodes[node]["left"]
+            feature_left, threshold_left = (
+                nodes[child]["feature"],
+                nodes[child]["threshold"],
+            )  # on their way meanwhile
+            feature_right, threshold_right = nodes[child + 1]["feature"], nodes[child + 1]["threshold"]
             left, right = start, stop  # words on the left are written over the group's, those on the right behind it
             for i in range(start, stop):
                 w, here = word[np.uint64(i)], voxels[np.uint64(i)]
@@ -152,17 +161,14 @@ def descend(
                 word[np.uint64(right)], voxels[np.uint64(right)] = w, here & ~goes_left
                 right += here != goes_left
             if left > start and right > stop:
-                waiting[groups_left, 0], waiting[groups_left, 1] = nodes[node]["left"], start
-                waiting[groups_left, 2] = left
+                waiting[groups_left, 0], waiting[groups_left, 1], waiting[groups_left, 2] = child, start, left
                 groups_left += 1
-            node = nodes[node]["right"] if right > stop else nodes[node]["left"]
             if right > stop:
-                for i in range(right - stop):
-                    word[left + i], voxels[left + i] = word[stop + i], voxels[stop + i]
-                start, stop = left, left + right - stop
+                node, feature, threshold = child + 1, feature_right, threshold_right
+                start, stop = stop, right
             else:
+                node, feature, threshold = child, feature_left, threshold_left
                 stop = left
-            feature, threshold = nodes[node]["feature"], nodes[node]["threshold"]
         for i in range(start, stop):
             note_leaf(-1 - feature, brick.rows[word[i]], brick.voxels[word[i]], voxels[i], leaves)
 

@@ -1,4 +1,4 @@
-"""Compiled kernel of coarse to fine: from one stride to half of it."""
+"""Compiled kernels of coarse to fine: from one stride to half of it, plane by plane."""
 
 from __future__ import annotations
 
@@ -9,34 +9,38 @@ from regforest._jit import kernel
 
 
 @kernel
-def refine_plane(
-    coarse: NDArray[np.float32],
-    background: int,
-    least: float,
-    z: int,
-    maps: NDArray[np.float32],
-    wanted: NDArray[np.bool_],
+def mark_planes(
+    background: NDArray[np.float32], least: float, plane_start: int, plane_stop: int, wanted: NDArray[np.bool_]
 ) -> None:
-    """Fill a plane of maps (output, z, y, x) of half the stride, and say which of its voxels to look at closely.
+    """Mark the voxels of some planes of half the stride where the foreground, interpolated, is above `least`.
 
-    maps[k, z, y, x] = coarse[k, z // 2, y // 2, x // 2]. Wanted are the voxels between those of `coarse` at which the
-    foreground, interpolated between these, is above `least`.
+    `background` holds its probability at every second voxel along each axis; these are not marked.
     """
-    _, planes, rows, columns = coarse.shape
-    below, above = z // 2, min((z + 1) // 2, planes - 1)
+    planes, rows, columns = background.shape
     line = np.empty(columns + 1, np.float32)  # sums of four voxels, the last one repeated
     most = np.float32(8 * (1 - least))
-    for y in range(maps.shape[2]):
-        front, back = y // 2, min((y + 1) // 2, rows - 1)
-        near, far = coarse[background, below], coarse[background, above]
-        for x in range(columns):
-            line[x] = (near[front, x] + near[back, x]) + (far[front, x] + far[back, x])
-        line[columns] = line[columns - 1]
-        for x in range(maps.shape[3]):
-            wanted[z, y, x] = line[x // 2] + line[(x + 1) // 2] < most
-        if z % 2 == 0 and y % 2 == 0:
-            wanted[z, y, ::2] = False
-        for k in range(maps.shape[0]):
-            target, row = maps[k, z, y], coarse[k, below, front]
-            for x in range(target.size):
-                target[x] = row[x // 2]
+    for z in range(plane_start, plane_stop):
+        near, far = background[z // 2], background[min((z + 1) // 2, planes - 1)]
+        for y in range(wanted.shape[1]):
+            front, back = y // 2, min((y + 1) // 2, rows - 1)
+            for x in range(columns):
+                line[x] = (near[front, x] + near[back, x]) + (far[front, x] + far[back, x])
+            line[columns] = line[columns - 1]
+            for x in range(wanted.shape[2]):
+                wanted[z, y, x] = line[x // 2] + line[(x + 1) // 2] < most
+            if z % 2 == 0 and y % 2 == 0:
+                wanted[z, y, ::2] = False
+
+
+@kernel
+def spread_planes(coarse: NDArray[np.float32], plane_start: int, plane_stop: int, maps: NDArray[np.float32]) -> None:
+    """Fill planes of all maps from voxels of twice the size.
+
+    maps[k, z, y, x] = coarse[k, z // 2, y // 2, x // 2]
+    """
+    for k in range(maps.shape[0]):
+        for z in range(plane_start, plane_stop):
+            for y in range(maps.shape[2]):
+                row, target = coarse[k, z // 2, y // 2], maps[k, z, y]
+                for x in range(target.size):
+                    target[np.uint64(x)] = row[np.uint64(x) // np.uint64(2)]

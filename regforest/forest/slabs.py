@@ -12,18 +12,21 @@ from numpy.typing import ArrayLike, NDArray
 from regforest._threads import Progress, in_threads
 from regforest.errors import DataError
 from regforest.features import BoxFeatures, CompiledBoxes, IntegralVolume
-from regforest.forest._descent import BRICK_Y, BRICK_Z, Lattice, predict_row, work_bytes
+from regforest.forest._descent import BRICK_Y, BRICK_Z, Lattice, predict_bricks, work_bytes
 from regforest.forest._kernels import Trees
 from regforest.forest.forest import Forest
 
-__all__ = ["Channels", "SlabPrediction", "VoxelForest", "slab_bytes"]
+__all__ = ["NO_MAPS", "NO_MASK", "Channels", "SlabPrediction", "VoxelForest", "slab_bytes"]
 
 Channels = Sequence[NDArray[np.int16]] | IntegralVolume
 
-_NO_MAPS = np.empty((0, 0, 0, 0), np.float32)  # the kernels leave alone what is empty
+NO_MAPS = np.empty((0, 0, 0, 0), np.float32)  # the kernels leave alone what is empty
+_PIECES = (
+    48  # of the work, if there are as many rows of bricks: work is uneven, but each piece costs some microseconds
+)
 _NO_LABELS = np.empty((0, 0, 0), np.int16)
 _NO_BEST = np.empty((0, 0, 0), np.float32)
-_NO_MASK = np.empty((0, 0, 0), np.bool_)
+NO_MASK = np.empty((0, 0, 0), np.bool_)
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,10 +144,10 @@ class SlabPrediction:
         self,
         planes: slice,
         *,
-        maps: NDArray[np.float32] = _NO_MAPS,
+        maps: NDArray[np.float32] = NO_MAPS,
         labels: NDArray[np.int16] = _NO_LABELS,
         best: NDArray[np.float32] = _NO_BEST,
-        wanted: NDArray[np.bool_] = _NO_MASK,
+        wanted: NDArray[np.bool_] = NO_MASK,
         first_plane: int | None = None,
     ) -> None:
         """Predict some planes into the arrays that are given; others are left alone.
@@ -169,11 +172,16 @@ class SlabPrediction:
         shift = (planes.start if first_plane is None else first_plane) - start
         lattice = Lattice(*self.shape_zyx[1:], step_z, step_y, shift, wanted, maps, labels, best)
         layers = range(start, start + planes.stop - planes.start, BRICK_Z)
-        trees, depth, rows = self.forest.trees, self.forest.depth, range(0, self.shape_zyx[1], BRICK_Y)
-        parts = ((table, trees, depth, lattice, z, min(z + BRICK_Z, layers.stop), y) for z in layers for y in rows)
-        done = in_threads(predict_row, parts, self.n_jobs)
+        pieces = range(0, self.shape_zyx[1], _rows_of_piece(self.shape_zyx[1], len(layers)))
+        trees, depth = self.forest.trees, self.forest.depth
+        parts = (
+            (table, trees, depth, lattice, z, min(z + BRICK_Z, layers.stop), y, min(y + pieces.step, pieces.stop))
+            for z in layers
+            for y in pieces
+        )
+        done = in_threads(predict_bricks, parts, self.n_jobs)
         for z in layers:
-            for _ in rows:
+            for _ in pieces:
                 next(done)
             if self.progress is not None:
                 self.progress(planes.start + min(z + BRICK_Z, layers.stop) - start, self.shape_zyx[0])
@@ -196,6 +204,12 @@ def slab_bytes(forest: VoxelForest, shape_zyx: Sequence[int], stride: int, n_job
     plane = tables * (rows + 2 * pad_y + 1) * (columns + 2 * pad_x + stride)
     threads = effective_n_jobs(n_jobs) * work_bytes(forest.depth, forest.n_outputs)
     return threads + plane * (2 * pad_z + 1), plane * stride
+
+
+def _rows_of_piece(rows: int, layers: int) -> int:
+    """Rows that a thread takes of a layer of bricks: small enough for all to be done at about the same time."""
+    pieces = -(-_PIECES // layers)
+    return BRICK_Y * max(1, rows // (BRICK_Y * pieces))
 
 
 def _shape_of(volumes: Sequence[NDArray[np.int16]]) -> tuple[int, int, int]:

@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from regforest.errors import DataError
 from regforest.features import BoxFeatures
 from regforest.forest import ForestClassifier, predict_coarse_to_fine, predict_volume
-from regforest.forest._refining import refine_plane
+from regforest.forest._refining import mark_planes, spread_planes
 from tests.reference import interpolated_halfway
 
 SPACING = (2.0, 2.0, 2.0)
@@ -72,16 +74,28 @@ def test_voxels_where_the_interpolated_foreground_matters_have_their_own_values(
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (2, 3, 4), (5, 4, 7)])
-def test_half_the_stride_repeats_values_and_interpolates_the_foreground(shape):
+def test_the_foreground_is_interpolated_and_values_are_repeated(shape):
     coarse = np.random.default_rng(0).random((3, *(-(-n // 2) for n in shape))).astype(np.float32)
     maps, wanted = np.empty((3, *shape), np.float32), np.empty(shape, bool)
-    for z in range(shape[0]):
-        refine_plane(coarse, 1, 0.45, z, maps, wanted)
+    for start, stop in ((0, 1), (1, shape[0])):
+        mark_planes(coarse[1], 0.45, start, stop, wanted)
+        spread_planes(coarse, start, stop, maps)
     expected = 1 - interpolated_halfway(coarse[1], shape) > 0.45
     expected[::2, ::2, ::2] = False
     z, y, x = np.indices(shape) // 2
     np.testing.assert_array_equal(maps, coarse[:, z, y, x])
     np.testing.assert_array_equal(wanted, expected)
+
+
+@pytest.mark.parametrize(("softness", "doubt"), [(0.0, 0.4), (0.8, 0.1)])
+def test_the_default_for_hard_labels_is_that_of_the_most_probable_class(case, softness, doubt):
+    forest, *rest = case
+    ground = np.array([1, 0, 0], np.float32)
+    forest = replace(forest, values=(softness * ground + (1 - softness) * forest.values).astype(np.float32))
+    given = predict_coarse_to_fine(forest, *rest, SPACING, background=0, doubt=doubt)
+    np.testing.assert_array_equal(predict_coarse_to_fine(forest, *rest, SPACING, background=0), given)
+    other = predict_coarse_to_fine(forest, *rest, SPACING, background=0, doubt=0.5 - doubt)
+    assert (other != given).any()
 
 
 def test_a_background_that_does_not_exist_is_an_error(case):

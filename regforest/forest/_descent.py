@@ -16,7 +16,7 @@ from regforest._jit import kernel
 from regforest.features._kernels import BoxTable
 from regforest.features._lanes import LANES, lanes_at_most, lowest_bit
 from regforest.forest._kernels import Trees
-from regforest.forest._leaves import add_leaves, columns_of, note_leaf
+from regforest.forest._leaves import add_leaves, column_of, columns_of, note_leaf
 
 WORD = 64
 BRICK_Z, BRICK_Y = 8, 8  # words of a brick; features read the same part of the table for all of them
@@ -31,7 +31,8 @@ class Lattice(NamedTuple):
     `rows`, `columns`: of a plane. `step_z`, `step_y`: flat steps in the table from a voxel to the next; along x it is
     1. `first_plane`: where the table's first plane stands in the arrays. `wanted` (z, y, x) bool: the voxels to look
     at; of size 0 for all. `maps` (output, z, y, x) float32: mean leaf values; of size 0 if not asked for. `labels`
-    (z, y, x) int16 and `best` float32: the largest output and its value; of size 0 if not asked for.
+    (z, y, x) int16 and `best` float32: the largest output and its value; of size 0 if not asked for. `settled`: where
+    the foreground (all but the output `background`) is less than this over the first trees, the others are not asked.
     """
 
     rows: int
@@ -43,6 +44,8 @@ class Lattice(NamedTuple):
     maps: NDArray[np.float32]
     labels: NDArray[np.int16]
     best: NDArray[np.float32]
+    background: int
+    settled: float
 
 
 class Brick(NamedTuple):
@@ -96,6 +99,8 @@ def predict_bricks(
             words, rows = fill_brick(lattice, z, z_stop, y, x, brick)
             sums[:rows] = 0
             for first in range(0, trees.roots.size, _TREES):
+                if first == _TREES and lattice.settled > 0:
+                    words, rows = drop_settled(lattice, brick, words, sums, outputs)
                 roots = trees.roots[first : first + _TREES]
                 for i in range(roots.size):
                     descend(boxes, trees.nodes, roots[i], brick, words, groups, leaves[i])
@@ -195,28 +200,65 @@ def split_word(
 
 
 @kernel
+def drop_settled(
+    lattice: Lattice, brick: Brick, words: int, sums: NDArray[np.float32], outputs: int
+) -> tuple[int, int]:
+    """Write the voxels that the first trees have settled, and close the gaps; return the words and voxels left."""
+    row, words_left, rows_left = 0, 0, 0
+    column, least = column_of(lattice.background, outputs), np.float32(_TREES * (1 - lattice.settled))
+    for word in range(words):
+        voxels, open_voxels, first_row = brick.voxels[word], np.uint64(0), rows_left
+        while voxels != 0:
+            lane = np.uint64(lowest_bit(voxels))
+            voxels &= voxels - np.uint64(1)
+            if sums[row, column] > least:
+                write_voxel(lattice, brick.place[word], np.int64(lane), sums[row], outputs, np.float32(1 / _TREES))
+            else:
+                sums[rows_left] = sums[row]
+                rows_left += 1
+                open_voxels |= np.uint64(1) << lane
+            row += 1
+        brick.place[words_left], brick.start[words_left] = brick.place[word], brick.start[word]
+        brick.voxels[words_left], brick.rows[words_left] = open_voxels, first_row
+        words_left += open_voxels != 0
+    return words_left, rows_left
+
+
+@kernel
 def write_brick(
     lattice: Lattice, brick: Brick, words: int, sums: NDArray[np.float32], outputs: int, weight: np.float32
 ) -> None:
     """Write the means of a brick's voxels, or the largest of them, to where they belong."""
-    row, whole, shift = 0, outputs - outputs % LANES, sums.shape[1] - outputs
+    row = 0
     for word in range(words):
-        z, y, x_start = brick.place[word]
         voxels = brick.voxels[word]
         while voxels != 0:
-            x = x_start + np.int64(lowest_bit(voxels))
+            lane = np.int64(lowest_bit(voxels))
             voxels &= voxels - np.uint64(1)
-            means = sums[row]
+            write_voxel(lattice, brick.place[word], lane, sums[row], outputs, weight)
             row += 1
-            for k in range(whole, outputs):
-                means[k] = means[k + shift]
-            means = means[:outputs]
-            means *= weight
-            if lattice.maps.size:
-                for k in range(means.size):
-                    lattice.maps[k, z, y, x] = means[k]
-            if lattice.labels.size:
-                best = 0
-                for k in range(1, means.size):
-                    best = k if means[k] > means[best] else best
-                lattice.labels[z, y, x], lattice.best[z, y, x] = best, means[best]
+
+
+@kernel
+def write_voxel(
+    lattice: Lattice,
+    place: NDArray[np.int64],
+    lane: np.int64,
+    sums: NDArray[np.float32],
+    outputs: int,
+    weight: np.float32,
+) -> None:
+    """Write the means of a voxel of a word, or the largest of them; the sums are used up."""
+    z, y, x = place[0], place[1], place[2] + lane
+    for k in range(outputs - outputs % LANES, outputs):
+        sums[k] = sums[column_of(k, outputs)]
+    means = sums[:outputs]
+    means *= weight
+    if lattice.maps.size:
+        for k in range(outputs):
+            lattice.maps[k, z, y, x] = means[k]
+    if lattice.labels.size:
+        best = 0
+        for k in range(1, outputs):
+            best = k if means[k] > means[best] else best
+        lattice.labels[z, y, x], lattice.best[z, y, x] = best, means[best]

@@ -76,6 +76,12 @@ def columns_of(outputs: int) -> int:
 
 
 @kernel
+def column_of(output: int, outputs: int) -> int:
+    """Column of the sums that holds an output."""
+    return output if output < outputs - outputs % LANES else output + columns_of(outputs) - outputs
+
+
+@kernel
 def note_leaf(leaf: int, first_row: int, word: np.uint64, voxels: np.uint64, leaves: NDArray[np.int32]) -> None:
     """Write a leaf's number to the rows of some voxels of a word, whose first voxel has the first row."""
     while voxels != 0:

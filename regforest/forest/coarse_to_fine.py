@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,6 +20,9 @@ __all__ = ["coarse_to_fine_memory_mb", "predict_coarse_to_fine"]
 
 _MASK_BYTES = 1  # of a voxel: which ones are looked at
 _SHARE = 0.4  # of the foreground that matters, that is suspicious between voxels 2 apart
+_SETTLED = (
+    0.25  # of what is suspicious at a stride: less than that over the first trees, and the others are not asked
+)
 _MOST = 0.5  # of the voxels; to look at more closely takes longer than to predict all
 
 
@@ -39,7 +43,8 @@ def predict_coarse_to_fine(
     The stride is halved step by step. At each step the foreground (all but the background) is interpolated between
     the voxels that are known. Where it is above ``0.4 * doubt``, or a quarter of that for each step that is still to
     come, voxels are predicted; the others take the value of the coarser voxel whose block they are in. Where this
-    would be more than half of all voxels, all are predicted at once.
+    would be more than half of all voxels, all are predicted at once. Before the last step, voxels to which the first
+    16 trees give less than a quarter of the foreground that is looked for take the mean of these trees alone.
 
     Parameters
     ----------
@@ -72,18 +77,17 @@ def predict_coarse_to_fine(
         raise DataError(f"expected a background among the outputs 0..{forest.n_outputs - 1}, got {background}")
     if stride < 1 or stride & (stride - 1):
         raise DataError(f"expected a stride of 1, 2, 4, 8 ..., got {stride}")
-    doubt = _default_doubt(forest, background) if doubt is None else doubt
     ready = VoxelForest.compile(forest, boxes, spacing_mm)
     # one table serves all strides; in slabs it is made anew for each
     seen = volumes if max_memory_mb is not None else ready.boxes.integrate(volumes, n_jobs=n_jobs)
-    maps = _predict(SlabPrediction(ready, seen, stride, n_jobs), max_memory_mb)
+    look = _Look(background, _SHARE * (_default_doubt(forest, background) if doubt is None else doubt), max_memory_mb)
+    maps = look.predict(SlabPrediction(ready, seen, stride, n_jobs))
     while stride > 1:
-        least, stride = _SHARE * doubt * (2 / stride) ** 2, stride // 2
-        work = SlabPrediction(ready, seen, stride, n_jobs)
-        wanted = _wanted(maps[background], least, work)
+        work = SlabPrediction(ready, seen, stride // 2, n_jobs)
+        wanted = look.wanted(maps, work)
         if np.count_nonzero(wanted) > _MOST * wanted.size:
-            return _predict(SlabPrediction(ready, seen, 1, n_jobs), max_memory_mb)
-        maps = _predict(work, max_memory_mb, maps, wanted)
+            return look.predict(SlabPrediction(ready, seen, 1, n_jobs))
+        maps, stride = look.predict(work, maps, wanted), stride // 2
     return maps
 
 
@@ -125,28 +129,37 @@ def coarse_to_fine_memory_mb(
     return result / 1e6, (fixed + planes * each) / 1e6, (fixed + min(BRICK_Z, planes) * each) / 1e6
 
 
-def _wanted(background: NDArray[np.float32], least: float, work: SlabPrediction) -> NDArray[np.bool_]:
-    """Say where at half the stride the foreground may matter."""
-    wanted = np.empty(work.shape_zyx, np.bool_)
-    parts = ((background, least, start, stop, wanted) for start, stop in _layers(len(wanted)))
-    run_in_threads(mark_planes, parts, work.n_jobs)
-    return wanted
+class _Look(NamedTuple):
+    """How the steps from one stride to the next are made; `least` foreground is wanted between voxels 2 apart."""
 
+    background: int
+    least: float
+    max_memory_mb: float | None
 
-def _predict(
-    work: SlabPrediction,
-    max_memory_mb: float | None,
-    coarse: NDArray[np.float32] = NO_MAPS,
-    wanted: NDArray[np.bool_] = NO_MASK,
-) -> NDArray[np.float32]:
-    """Predict all voxels, or those that are wanted; the others have the values of twice the stride."""
-    maps = np.empty((work.forest.n_outputs, *work.shape_zyx), np.float32)
-    if coarse.size:
-        parts = ((coarse, start, stop, maps) for start, stop in _layers(maps.shape[1]))
-        run_in_threads(spread_planes, parts, work.n_jobs)
-    for planes in work.slabs(max_memory_mb):
-        work.fill(planes, maps=maps, wanted=wanted)
-    return maps
+    def at(self, stride: int) -> float:
+        """Foreground that is wanted between voxels so far apart."""
+        return self.least * (2 / stride) ** 2
+
+    def wanted(self, coarse: NDArray[np.float32], work: SlabPrediction) -> NDArray[np.bool_]:
+        """Say which voxels to look at between those of twice the stride."""
+        wanted = np.empty(work.shape_zyx, np.bool_)
+        known, least = coarse[self.background], self.at(2 * work.stride)
+        parts = ((known, least, start, stop, wanted) for start, stop in _layers(len(wanted)))
+        run_in_threads(mark_planes, parts, work.n_jobs)
+        return wanted
+
+    def predict(
+        self, work: SlabPrediction, coarse: NDArray[np.float32] = NO_MAPS, wanted: NDArray[np.bool_] = NO_MASK
+    ) -> NDArray[np.float32]:
+        """Predict all voxels, or those that are wanted; the others have the values of twice the stride."""
+        maps = np.empty((work.forest.n_outputs, *work.shape_zyx), np.float32)
+        if coarse.size:
+            parts = ((coarse, start, stop, maps) for start, stop in _layers(maps.shape[1]))
+            run_in_threads(spread_planes, parts, work.n_jobs)
+        settled = _SETTLED * self.at(work.stride) if work.stride > 1 else 0.0
+        for planes in work.slabs(self.max_memory_mb):
+            work.fill(planes, maps=maps, wanted=wanted, background=self.background, settled=settled)
+        return maps
 
 
 def _layers(planes: int) -> Iterator[tuple[int, int]]:

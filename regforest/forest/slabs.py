@@ -51,12 +51,8 @@ class VoxelForest:
         if forest.n_features != len(boxes):
             raise DataError(f"the forest was trained on {forest.n_features} features, the pool has {len(boxes)}")
         used = forest.used_features if forest.used_features.size else np.arange(1)
-        number = np.full(forest.n_features, -1, np.int32)
-        number[used] = np.arange(used.size, dtype=np.int32)
         trees = forest.trees
-        nodes = trees.nodes.copy()
-        inner = nodes["feature"] >= 0
-        nodes["feature"][inner] = number[nodes["feature"][inner]]
+        nodes = trees.nodes if used.size == forest.n_features else _renumbered(trees.nodes, used)
         values = trees.values if outputs is None else _chosen(trees.values, outputs)
         return cls(Trees(trees.roots, nodes, values), forest.depth, boxes.subset(used).compile(spacing_mm))
 
@@ -64,6 +60,12 @@ class VoxelForest:
     def n_outputs(self) -> int:
         """Number of outputs that are asked for."""
         return int(self.trees.values.shape[1])
+
+
+def _renumbered(nodes: NDArray[np.void], used: NDArray[np.int64]) -> NDArray[np.void]:
+    nodes, feature = nodes.copy(), nodes["feature"]
+    nodes["feature"] = np.where(feature < 0, feature, np.searchsorted(used, feature))
+    return nodes
 
 
 def _chosen(values: NDArray[np.float32], outputs: Sequence[int]) -> NDArray[np.float32]:
@@ -149,6 +151,8 @@ class SlabPrediction:
         best: NDArray[np.float32] = _NO_BEST,
         wanted: NDArray[np.bool_] = NO_MASK,
         first_plane: int | None = None,
+        background: int = 0,
+        settled: float = 0.0,
     ) -> None:
         """Predict some planes into the arrays that are given; others are left alone.
 
@@ -164,13 +168,16 @@ class SlabPrediction:
             Voxels to look at; all by default.
         first_plane : int, optional
             Plane of the arrays that ``planes.start`` belongs to; itself by default.
+        background, settled : int, float
+            Where the first trees leave less than this to the outputs other than the background, their mean is taken
+            for that of all trees.
         """
         integral = self._integral(planes)
         table = self.forest.boxes.box_table(integral)
         step_z, step_y = (self.stride * int(integral.flat_index(np.array(step))) for step in ((1, 0, 0), (0, 1, 0)))
         start = planes.start if isinstance(self._volumes, IntegralVolume) else 0  # in the table
         shift = (planes.start if first_plane is None else first_plane) - start
-        lattice = Lattice(*self.shape_zyx[1:], step_z, step_y, shift, wanted, maps, labels, best)
+        lattice = Lattice(*self.shape_zyx[1:], step_z, step_y, shift, wanted, maps, labels, best, background, settled)
         layers = range(start, start + planes.stop - planes.start, BRICK_Z)
         pieces = range(0, self.shape_zyx[1], _rows_of_piece(self.shape_zyx[1], len(layers)))
         trees, depth = self.forest.trees, self.forest.depth

@@ -11,6 +11,7 @@ from tests.reference import interpolated_halfway
 
 SPACING = (2.0, 2.0, 2.0)
 SHAPE = (30, 31, 33)
+_NODES = ("feature", "threshold", "left", "right", "leaf")
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +97,23 @@ def test_the_default_for_hard_labels_is_that_of_the_most_probable_class(case, so
     np.testing.assert_array_equal(predict_coarse_to_fine(forest, *rest, SPACING, background=0), given)
     other = predict_coarse_to_fine(forest, *rest, SPACING, background=0, doubt=0.5 - doubt)
     assert (other != given).any()
+
+
+@pytest.mark.parametrize("classes", [3, 10])
+def test_voxels_that_the_first_trees_settle_have_their_mean_alone(case, classes):
+    _, boxes, volumes = case
+    rng = np.random.default_rng(1)
+    index = rng.integers(0, SHAPE, (1500, 3))
+    y = np.where(volumes[0][tuple(index.T)] > 400, rng.integers(1, classes, 1500), rng.random(1500) < 0.05)
+    forest = ForestClassifier(20, random_state=0).fit(boxes.evaluate(volumes, SPACING, index), y).forest_
+    nodes = {name: getattr(forest, name)[: forest.roots[16]] for name in _NODES}
+    sixteen = replace(forest, roots=forest.roots[:16], **nodes)
+    full, first = (predict_volume(f, boxes, volumes, SPACING)[:, ::2, ::2, ::2] for f in (forest, sixteen))
+    fast = predict_coarse_to_fine(forest, boxes, volumes, SPACING, background=0, doubt=0.8, stride=2)
+    settled = 1 - first[0] < 0.25 * 0.4 * 0.8
+    assert 0 < settled.mean() < 1
+    assert (full != first)[:, settled].any()
+    np.testing.assert_array_equal(fast[:, ::2, ::2, ::2], np.where(settled, first, full))
 
 
 def test_a_background_that_does_not_exist_is_an_error(case):

@@ -20,9 +20,7 @@ __all__ = ["coarse_to_fine_memory_mb", "predict_coarse_to_fine"]
 
 _MASK_BYTES = 1  # of a voxel: which ones are looked at
 _SHARE = 0.4  # of the foreground that matters, that is suspicious between voxels 2 apart
-_SETTLED = (
-    0.25  # of what is suspicious at a stride: less than that over the first trees, and the others are not asked
-)
+_SETTLED = 0.25  # of what is suspicious at a stride: with less after the first trees the others are not asked
 _MOST = 0.5  # of the voxels; to look at more closely takes longer than to predict all
 
 

@@ -21,12 +21,10 @@ __all__ = ["NO_MAPS", "NO_MASK", "Channels", "SlabPrediction", "VoxelForest", "s
 Channels = Sequence[NDArray[np.int16]] | IntegralVolume
 
 NO_MAPS = np.empty((0, 0, 0, 0), np.float32)  # the kernels leave alone what is empty
-_PIECES = (
-    48  # of the work, if there are as many rows of bricks: work is uneven, but each piece costs some microseconds
-)
 _NO_LABELS = np.empty((0, 0, 0), np.int16)
 _NO_BEST = np.empty((0, 0, 0), np.float32)
 NO_MASK = np.empty((0, 0, 0), np.bool_)
+_PIECES = 48  # of the work, if it has as many rows of bricks: they are uneven, but each costs some microseconds
 
 
 @dataclass(frozen=True, eq=False)

@@ -181,6 +181,15 @@ def walk(forest, row):
     return np.array(reached)
 
 
+def interpolated_halfway(values, shape):
+    """Values at every second voxel, interpolated at those between; behind the last ones they go on as they are."""
+    for axis, size in enumerate(shape):
+        place = np.arange(size) / 2
+        below, above = np.floor(place).astype(int), np.minimum(np.ceil(place).astype(int), values.shape[axis] - 1)
+        values = (np.take(values, below, axis) + np.take(values, above, axis)) / 2
+    return values
+
+
 def codes_of(rows, edges):
     """Number of edges below each value, [feature, row]."""
     return np.array([[(edges[f] < value).sum() for value in rows[:, f]] for f in range(rows.shape[1])], np.uint8)

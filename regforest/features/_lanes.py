@@ -28,6 +28,11 @@ def lowest_bit(word: int | np.uint64) -> int:
     return (int(word) & -int(word)).bit_length() - 1
 
 
+def bits_below(word: int | np.uint64, bit: int | np.uint64) -> int:
+    """Count the bits of a word that are set below one of them, which is given as a power of 2."""
+    return (int(word) & (int(bit) - 1)).bit_count()
+
+
 def lanes_at_most(
     table: NDArray[np.int32],
     corners: NDArray[np.int32],
@@ -53,6 +58,15 @@ def lanes_at_most(
 @intrinsic  # type: ignore[untyped-decorator]
 def _lowest_bit(context: Any, word: Any) -> Any:
     return types.uint64(types.uint64), lambda _, builder, __, arguments: builder.cttz(arguments[0], ir.IntType(1)(1))
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _bits_below(context: Any, word: Any, bit: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        word, bit = arguments
+        return builder.ctpop(builder.and_(word, builder.sub(bit, _WORD(1))))
+
+    return types.uint64(types.uint64, types.uint64), generate
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -106,6 +120,7 @@ def in_all_lanes(builder: Any, number: Any, vector: Any) -> Any:
 
 # the compiler compares the signatures of both functions, annotations included: lambdas have none
 overload(lowest_bit, inline="always")(lambda word: lambda word: _lowest_bit(word))
+overload(bits_below, inline="always")(lambda word, bit: lambda word, bit: _bits_below(word, bit))
 overload(lanes_at_most, inline="always")(
     lambda table, corners, scales, position, feature, threshold: (
         lambda table, corners, scales, position, feature, threshold: _lanes_at_most(

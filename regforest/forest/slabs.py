@@ -12,18 +12,19 @@ from numpy.typing import ArrayLike, NDArray
 from regforest._threads import Progress, in_threads
 from regforest.errors import DataError
 from regforest.features import BoxFeatures, CompiledBoxes, IntegralVolume
-from regforest.forest._descent import BRICK_Z, Lattice, predict_planes, work_bytes
+from regforest.forest._descent import BRICK_Y, BRICK_Z, Lattice, predict_bricks, work_bytes
 from regforest.forest._kernels import Trees
 from regforest.forest.forest import Forest
 
-__all__ = ["Channels", "SlabPrediction", "VoxelForest", "slab_bytes"]
+__all__ = ["NO_MAPS", "NO_MASK", "Channels", "SlabPrediction", "VoxelForest", "slab_bytes"]
 
 Channels = Sequence[NDArray[np.int16]] | IntegralVolume
 
-_NO_MAPS = np.empty((0, 0, 0, 0), np.float32)  # the kernels leave alone what is empty
+NO_MAPS = np.empty((0, 0, 0, 0), np.float32)  # the kernels leave alone what is empty
 _NO_LABELS = np.empty((0, 0, 0), np.int16)
 _NO_BEST = np.empty((0, 0, 0), np.float32)
-_NO_MASK = np.empty((0, 0, 0), np.bool_)
+NO_MASK = np.empty((0, 0, 0), np.bool_)
+_PIECES = 48  # of the work, if it has as many rows of bricks: they are uneven, but each costs some microseconds
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,12 +49,8 @@ class VoxelForest:
         if forest.n_features != len(boxes):
             raise DataError(f"the forest was trained on {forest.n_features} features, the pool has {len(boxes)}")
         used = forest.used_features if forest.used_features.size else np.arange(1)
-        number = np.full(forest.n_features, -1, np.int32)
-        number[used] = np.arange(used.size, dtype=np.int32)
         trees = forest.trees
-        nodes = trees.nodes.copy()
-        inner = nodes["feature"] >= 0
-        nodes["feature"][inner] = number[nodes["feature"][inner]]
+        nodes = trees.nodes if used.size == forest.n_features else _renumbered(trees.nodes, used)
         values = trees.values if outputs is None else _chosen(trees.values, outputs)
         return cls(Trees(trees.roots, nodes, values), forest.depth, boxes.subset(used).compile(spacing_mm))
 
@@ -61,6 +58,12 @@ class VoxelForest:
     def n_outputs(self) -> int:
         """Number of outputs that are asked for."""
         return int(self.trees.values.shape[1])
+
+
+def _renumbered(nodes: NDArray[np.void], used: NDArray[np.int64]) -> NDArray[np.void]:
+    nodes, feature = nodes.copy(), nodes["feature"]
+    nodes["feature"] = np.where(feature < 0, feature, np.searchsorted(used, feature))
+    return nodes
 
 
 def _chosen(values: NDArray[np.float32], outputs: Sequence[int]) -> NDArray[np.float32]:
@@ -141,11 +144,13 @@ class SlabPrediction:
         self,
         planes: slice,
         *,
-        maps: NDArray[np.float32] = _NO_MAPS,
+        maps: NDArray[np.float32] = NO_MAPS,
         labels: NDArray[np.int16] = _NO_LABELS,
         best: NDArray[np.float32] = _NO_BEST,
-        wanted: NDArray[np.bool_] = _NO_MASK,
+        wanted: NDArray[np.bool_] = NO_MASK,
         first_plane: int | None = None,
+        background: int = 0,
+        settled: float = 0.0,
     ) -> None:
         """Predict some planes into the arrays that are given; others are left alone.
 
@@ -161,21 +166,30 @@ class SlabPrediction:
             Voxels to look at; all by default.
         first_plane : int, optional
             Plane of the arrays that ``planes.start`` belongs to; itself by default.
+        background, settled : int, float
+            Where the first trees leave less than this to the outputs other than the background, their mean is taken
+            for that of all trees.
         """
         integral = self._integral(planes)
         table = self.forest.boxes.box_table(integral)
         step_z, step_y = (self.stride * int(integral.flat_index(np.array(step))) for step in ((1, 0, 0), (0, 1, 0)))
         start = planes.start if isinstance(self._volumes, IntegralVolume) else 0  # in the table
         shift = (planes.start if first_plane is None else first_plane) - start
-        lattice = Lattice(*self.shape_zyx[1:], step_z, step_y, shift, wanted, maps, labels, best)
-        bricks = range(start, start + planes.stop - planes.start, BRICK_Z)
+        lattice = Lattice(*self.shape_zyx[1:], step_z, step_y, shift, wanted, maps, labels, best, background, settled)
+        layers = range(start, start + planes.stop - planes.start, BRICK_Z)
+        pieces = range(0, self.shape_zyx[1], _rows_of_piece(self.shape_zyx[1], len(layers)))
         trees, depth = self.forest.trees, self.forest.depth
-        parts = ((table, trees, depth, lattice, z, min(z + BRICK_Z, bricks.stop)) for z in bricks)
-        done = planes.start
-        for z, _ in zip(bricks, in_threads(predict_planes, parts, self.n_jobs), strict=True):
-            done += min(BRICK_Z, bricks.stop - z)
+        parts = (
+            (table, trees, depth, lattice, z, min(z + BRICK_Z, layers.stop), y, min(y + pieces.step, pieces.stop))
+            for z in layers
+            for y in pieces
+        )
+        done = in_threads(predict_bricks, parts, self.n_jobs)
+        for z in layers:
+            for _ in pieces:
+                next(done)
             if self.progress is not None:
-                self.progress(done, self.shape_zyx[0])
+                self.progress(planes.start + min(z + BRICK_Z, layers.stop) - start, self.shape_zyx[0])
 
     def _integral(self, planes: slice) -> IntegralVolume:
         if isinstance(self._volumes, IntegralVolume):
@@ -195,6 +209,12 @@ def slab_bytes(forest: VoxelForest, shape_zyx: Sequence[int], stride: int, n_job
     plane = tables * (rows + 2 * pad_y + 1) * (columns + 2 * pad_x + stride)
     threads = effective_n_jobs(n_jobs) * work_bytes(forest.depth, forest.n_outputs)
     return threads + plane * (2 * pad_z + 1), plane * stride
+
+
+def _rows_of_piece(rows: int, layers: int) -> int:
+    """Rows that a thread takes of a layer of bricks: small enough for all to be done at about the same time."""
+    pieces = -(-_PIECES // layers)
+    return BRICK_Y * max(1, rows // (BRICK_Y * pieces))
 
 
 def _shape_of(volumes: Sequence[NDArray[np.int16]]) -> tuple[int, int, int]:

@@ -33,6 +33,7 @@ MODEL_KIND = "vertebrae"
 _STEP_WEIGHT = 0.35  # a forest scores each level by itself: the steps have more to add than to scores of regions
 _RESAMPLING_BYTES = 14  # of a voxel of the working image: float32, clipped, rounded, int16
 _MODES_BYTES = 24  # of a voxel of the map of one vertebra: smoothed, maxima, masks
+_DOUBT = 0.1  # of the probability of a body that begins to matter
 
 
 class VertebraLocalizer:
@@ -144,7 +145,7 @@ class VertebraLocalizer:
             return find_candidates(self.classify(image, n_jobs, max_memory_mb), grid, settings.candidates)
         body = predict_coarse_to_fine(
             self.bodies.forest, self.bodies.boxes, [image.voxels], grid.spacing_mm,
-            background=1 - BODY, max_memory_mb=max_memory_mb, n_jobs=n_jobs,
+            background=1 - BODY, doubt=_DOUBT, max_memory_mb=max_memory_mb, n_jobs=n_jobs,
         )[BODY]  # fmt: skip
         return find_bodies(body, level_shares(self.levels, image), grid, settings.bodies)
 
@@ -157,7 +158,7 @@ class VertebraLocalizer:
         spacing = image.grid.spacing_mm
         return predict_coarse_to_fine(
             self.levels.forest, self.levels.boxes, [image.voxels], spacing,
-            background=BACKGROUND, max_memory_mb=max_memory_mb, n_jobs=n_jobs,
+            background=BACKGROUND, doubt=_DOUBT, max_memory_mb=max_memory_mb, n_jobs=n_jobs,
         )  # fmt: skip
 
     def memory_need(self, grid: Grid, voxel_bytes: int, n_jobs: int = 1) -> MemoryNeed:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from regforest._jit import kernel
 from regforest.features import BoxFeatures
-from regforest.features._lanes import LANES, lanes_at_most, lowest_bit
+from regforest.features._lanes import LANES, bits_below, lanes_at_most, lowest_bit
 
 
 @kernel
@@ -18,6 +18,17 @@ def compiled_lanes(table, corners, scales, position, feature, threshold):
 @kernel
 def compiled_lowest_bit(word):
     return lowest_bit(word)
+
+
+@kernel
+def compiled_bits_below(word, bit):
+    return bits_below(word, bit)
+
+
+@given(st.integers(0, 2**64 - 1), st.integers(0, 63))
+def test_the_bits_below_one_are_counted(word, bit):
+    expected = f"{word:064b}"[::-1][:bit].count("1")
+    assert compiled_bits_below(np.uint64(word), np.uint64(1 << bit)) == bits_below(word, 1 << bit) == expected
 
 
 @given(st.integers(1, 2**64 - 1))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from regforest._threads import Progress
 from regforest.errors import DataError, ModelError
 from regforest.features import BoxFeatures
-from regforest.forest import Forest, ForestRegressor
+from regforest.forest import Forest, ForestRegressor, PoolRows, TrainingImage
 from regforest.io.models import join_parts, part_of, read_model, write_model
 from regforest.spatial import PAPER_LEVELS, AnnotatedScan, Landmarks, Localization, Volume, hounsfield_doubt
 from regforest.vertebrae.appearance import Appearance
@@ -78,7 +78,7 @@ class Baseline2012:
         progress: Progress | None = None,
         n_jobs: int = 1,
     ) -> Baseline2012:
-        """Learn from annotated scans; they are read one at a time, none is kept.
+        """Learn from annotated scans; they are read one at a time, and of each its working image is kept.
 
         Parameters
         ----------
@@ -102,13 +102,17 @@ class Baseline2012:
                 (s.near_features, s.near_offset_mm, s.near_box_size_mm),
             )
         )
-        drawn, spines = [], []
+        images, drawn, spines = [], [], []
         for number, scan in enumerate(scans):
-            drawn.append(self._training_rows(scan, np.random.default_rng([self.seed, number])))
+            image, arrays = self._training_part(scan, np.random.default_rng([self.seed, number]))
+            images.append(image)
+            drawn.append(arrays)
             spines.append(scan.landmarks)
         if not drawn:
             raise DataError("training needs at least one annotated scan, there is none")
-        rows, moved, annotated, bodies, levels, others = (np.concatenate(part) for part in zip(*drawn, strict=True))
+        moved, annotated, bodies, levels, others = (np.concatenate(part) for part in zip(*drawn, strict=True))
+        drawn.clear()
+        rows = PoolRows(images, s.spacing_mm, self.boxes).matrix()
         forest = grow_vote_forest(rows, moved, self._regressor(n_jobs), progress)
         self.forest = with_leaf_votes(forest, rows, moved, annotated, s.sharpness)
         self.appearance = Appearance.fit(bodies, levels, others, s.components)
@@ -191,8 +195,10 @@ class Baseline2012:
     def _looks(self, image: Volume, index_zyx: NDArray[np.int64]) -> NDArray[np.float64]:
         return self.appearance.log_ratio(self.near_boxes.evaluate([image.voxels], image.grid.spacing_mm, index_zyx))
 
-    def _training_rows(self, scan: AnnotatedScan, rng: np.random.Generator) -> tuple[NDArray[Any], ...]:
-        """Features and displacements of the voters, which are annotated; features and levels of bodies, of others."""
+    def _training_part(
+        self, scan: AnnotatedScan, rng: np.random.Generator
+    ) -> tuple[TrainingImage, tuple[NDArray[Any], ...]]:
+        """Voters; their displacements, which are annotated; features and levels of bodies, features of others."""
         image, sampling = self._tissue(scan.image), self.settings.sampling
         voxels, grid = [image.voxels], image.grid
         spine = spine_in_view(scan, grid, PAPER_LEVELS)
@@ -201,8 +207,7 @@ class Baseline2012:
         centres, annotated = completed_spine(spine, default_chain_prior())
         # displacements follow the axes of the image, as the features do
         moved = (centres - grid.index_to_lps(voters[:, ::-1])[:, None]) @ grid.direction
-        return (
-            self.boxes.evaluate(voxels, grid.spacing_mm, voters),
+        return TrainingImage(voxels, voters), (
             moved.astype(np.float32),
             np.tile(annotated, (len(voters), 1)),
             self.near_boxes.evaluate(voxels, grid.spacing_mm, places.bodies_zyx),

@@ -67,7 +67,7 @@ class VertebraLocalizer:
         progress: Progress | None = None,
         n_jobs: int = 1,
     ) -> VertebraLocalizer:
-        """Learn from annotated scans; they are read one at a time, none is kept (with a fixed pool of features).
+        """Learn from annotated scans; they are read one at a time, and of each its working image is kept.
 
         Parameters
         ----------

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from regforest._threads import Progress
 from regforest.errors import DataError
 from regforest.features import BoxFeatures, BoxSpace
-from regforest.forest import ForestClassifier, TrainingImage, TreeSettings, grow_on_images
+from regforest.forest import TrainingImage, TreeSettings, grow_on_images, grow_on_pool
 from regforest.spatial import AnnotatedScan, Landmarks, Volume
 from regforest.vertebrae.bodies import BodySettings, body_labels
 from regforest.vertebrae.box_forest import BoxForest
@@ -35,16 +35,14 @@ class VoxelSet:
         One seed, one pool and one forest.
     labels : list of ndarray of float32, shape (n, classes)
         Soft labels of each scan's voxels.
-    rows : list of ndarray of float32, shape (n, F)
-        Their features, for a fixed pool.
     images : list of TrainingImage
-        Or the images themselves, if features are drawn at each node.
+        The working images, from which features are computed when they are needed: an image is smaller than the
+        features of its voxels.
     """
 
     settings: VertebraSettings | BodySettings
     seed: int
     labels: list[NDArray[np.float32]] = field(default_factory=list)
-    rows: list[NDArray[np.float32]] = field(default_factory=list)
     images: list[TrainingImage] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -55,14 +53,12 @@ class VoxelSet:
     def add(self, image: Volume, index_zyx: NDArray[np.int64], labels: NDArray[np.float32]) -> None:
         """Add voxels (N, 3) of a working image with their labels."""
         self.labels.append(labels)
-        if self.boxes is None:
-            self.images.append(TrainingImage([image.voxels], index_zyx))
-        else:
-            self.rows.append(self.boxes.evaluate([image.voxels], image.grid.spacing_mm, index_zyx))
+        self.images.append(TrainingImage([image.voxels], index_zyx))
 
     def grow(self, spacing_mm: float, n_jobs: int, progress: Progress | None = None) -> BoxForest:
         """Grow the forest; its leaf values are rounded, so that the model file stays small."""
         s, labels = self.settings, np.concatenate(self.labels)
+        self.labels.clear()
         if self.boxes is None:
             tree = TreeSettings(s.features_per_node, s.max_depth, min_samples_leaf=s.min_samples_leaf)
             grown = grow_on_images(
@@ -70,15 +66,11 @@ class VoxelSet:
                 seed=self.seed, n_trees=s.trees, n_jobs=n_jobs, progress=progress,
             )  # fmt: skip
             return BoxForest(grown.forest.rounded(), grown.boxes)
-        classifier = ForestClassifier(
-            n_estimators=s.trees,
-            max_depth=s.max_depth,
-            min_samples_leaf=s.min_samples_leaf,
-            max_features=min(s.features_per_node, s.features),
-            random_state=self.seed,
-            n_jobs=n_jobs,
-        )
-        forest = classifier.fit(np.concatenate(self.rows), labels, progress=progress).forest_
+        tree = TreeSettings(min(s.features_per_node, s.features), s.max_depth, min_samples_leaf=s.min_samples_leaf)
+        forest = grow_on_pool(
+            self.images, spacing_mm, self.boxes, labels, tree,
+            seed=self.seed, n_trees=s.trees, n_jobs=n_jobs, progress=progress,
+        )  # fmt: skip
         return BoxForest(forest.rounded(), self.boxes)
 
 

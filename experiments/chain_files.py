@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import math
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,8 +63,11 @@ def _rows(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
             missing = [name for name in columns if name not in (table.fieldnames or ())]
             if missing:
                 raise FileError(path, f"the columns {', '.join(columns)}", f"no {', '.join(missing)}")
-            yield from table
-    except (OSError, UnicodeDecodeError, EOFError) as error:
+            for row in table:
+                if None in row.values():
+                    raise FileError(path, "a cell for each column", f"a short row in line {table.line_num}", _ADVICE)
+                yield row
+    except (OSError, UnicodeDecodeError, EOFError, csv.Error, zlib.error) as error:
         raise FileError(path, "a csv or csv.gz file", str(error)) from error
 
 

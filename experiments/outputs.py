@@ -20,7 +20,9 @@ from regforest.io import (
     clear_unfinished,
     differences,
     folder_lock,
+    parsed_object,
     read_grid,
+    read_json,
     write_bytes,
     write_label_image,
     write_label_tables,
@@ -170,10 +172,9 @@ class RunFolder:
     def stored_case(self, method: str, case: str) -> dict[str, Any] | None:
         """Read the stored result of a case; None where it is not finished."""
         try:
-            content: dict[str, Any] = json.loads(self.case_file(method, case).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            return parsed_object(self.case_file(method, case).read_bytes())
+        except OSError:
             return None
-        return content
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write a JSON file below the folder, whole or not at all."""
@@ -190,8 +191,10 @@ class RunFolder:
         write_bytes(self.root / name, text.getvalue().encode())
 
     def read_json(self, name: str) -> dict[str, Any]:
-        """Read a JSON file of the folder."""
-        content: dict[str, Any] = json.loads((self.root / name).read_text(encoding="utf-8"))
+        """Read a JSON file of the folder; raises `FileError` if it is not there or damaged."""
+        content = read_json(self.root / name)
+        if not isinstance(content, dict):
+            raise FileError(self.root / name, "a JSON object", repr(content)[:40], "choose another --out")
         return content
 
     def picture_file(self, case: str) -> Path:
@@ -208,7 +211,7 @@ class RunFolder:
     def _stored_manifest(self) -> dict[str, Any]:
         try:
             return self.read_json("manifest.json")
-        except (OSError, ValueError) as error:
+        except FileError as error:
             raise UsageError(f"{self.root} is not empty and holds no run; choose another --out") from error
 
 

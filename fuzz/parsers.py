@@ -20,7 +20,10 @@ INSTRUMENTED = (
     "regforest.io._points", "regforest.io._records", "regforest.io._meta_image", "regforest.io._nrrd",
     "regforest.io._voxel_files", "regforest.io._itk", "regforest.io._nifti", "regforest.io.models",
     "regforest.io.expected_arrays", "regforest.io.landmark_files", "regforest.datasets.splits",
-    "regforest.datasets.patients", "regforest.datasets.label_names", "zipfile", "json",
+    "regforest.datasets.patients", "regforest.datasets.label_names", "regforest.datasets.bids",
+    "regforest.datasets.bids_files", "regforest.datasets._dicom_index", "regforest.io.label_tables",
+    "regforest.io._journal", "regforest.io._lock", "regforest.cli._results", "experiments.chain_files",
+    "experiments.outputs", "experiments.options", "csv", "zipfile", "json",
 )  # fmt: skip
 
 
@@ -33,10 +36,13 @@ class Parser(NamedTuple):
 
 def parsers() -> dict[str, Parser]:
     """Return all parsers by name; each raises a `RegForestError` or returns."""
+    from regforest.datasets.bids import _participants
+    from regforest.datasets.bids_files import bids_description
     from regforest.datasets.label_names import read_labels_json
     from regforest.datasets.patients import read_patients
     from regforest.datasets.splits import read_id_list
     from regforest.io import read_landmarks, read_volume
+    from regforest.io.label_tables import read_bids_labels
     from regforest.io.models import read_model
     from regforest.spatial import Grid
 
@@ -61,6 +67,18 @@ def parsers() -> dict[str, Parser]:
         "meta-image": Parser("scan.mha", read_volume),
         "nrrd": Parser("scan.nrrd", read_volume),
         "nifti": Parser("scan.nii", read_volume),
+        "nifti-labels": Parser("names.json", _nifti_labels),
+        "bids-labels": Parser("dseg.tsv", read_bids_labels),
+        "bids-description": Parser("dataset_description.json", lambda path: bids_description(path.parent)),
+        "participants": Parser("participants.tsv", lambda path: _participants(path.parent)),
+        "chains": Parser("chains.csv", _chains),
+        "dicom-index": Parser("index.json", _dicom_index),
+        "journal": Parser("journal.jsonl", _journal),
+        "lock": Parser(".lock", _lock),
+        "label-result": Parser("scan.json", _label_result),
+        "run-manifest": Parser("manifest.json", _run_manifest),
+        "run-case": Parser("scan.json", _run_case),
+        "set-option": Parser("options.txt", _set_option),
     }
 
 
@@ -91,3 +109,83 @@ def _forest(path: Path) -> object:
     forest = Forest.from_arrays(arrays)
     forest.predict(np.linspace(-9, 9, 12, dtype=np.float32).reshape(3, 4))
     return json.dumps([forest.depth, forest.used_features.tolist()])
+
+
+def _nifti_labels(path: Path) -> object:
+    """Read the names of labels from a NIfTI file whose extension is the given file."""
+    import nibabel
+
+    from regforest.io import read_label_names
+
+    image = nibabel.Nifti1Image(np.zeros((2, 2, 2), np.uint8), np.eye(4))
+    image.header.extensions.append(nibabel.nifti1.Nifti1Extension("comment", path.read_bytes()))
+    labelled = path.with_name("labelled.nii")
+    nibabel.save(image, labelled)
+    return read_label_names(labelled)
+
+
+def _chains(path: Path) -> object:
+    """Read one table as both files of `chain_identification`."""
+    from experiments.chain_files import read_scans
+
+    return len(read_scans(path, path))
+
+
+def _dicom_index(path: Path) -> object:
+    """Read the store of the tags of a DICOM folder: an entry that is damaged makes it worthless, no more."""
+    from regforest.datasets._dicom_index import _load
+
+    return len(_load(path, path.parent))
+
+
+def _journal(path: Path) -> object:
+    from regforest.io import Journal
+
+    return sorted(Journal(path).unfinished())
+
+
+def _lock(path: Path) -> object:
+    from regforest.io import folder_lock
+
+    content = path.read_bytes()
+    with folder_lock(path.parent):
+        path.write_bytes(content)  # the lock of a killed run, which is removed with this one's
+    return content
+
+
+def _label_result(path: Path) -> object:
+    """Read a result of ``label`` that ``--resume`` finds, with one entry of a journal that says the same."""
+    from regforest.cli._inputs import Input
+    from regforest.cli._results import ResultFolder
+
+    for suffix in (".mrk.json", ".lml"):
+        path.with_name(f"scan{suffix}").touch()
+    folder = ResultFolder(path.parent, segment=False, made_with={"seed": 0})
+    folder.journal.path.write_bytes(path.read_bytes())
+    return sorted(folder.stored([Input("scan", {"image": path})]))
+
+
+def _run_manifest(path: Path) -> object:
+    from experiments.outputs import RunFolder
+
+    return RunFolder(path.parent, "forest").state({"experiment": "glocker_2fold", "seed": 0}, resume=True)
+
+
+def _run_case(path: Path) -> object:
+    from experiments.outputs import RunFolder
+
+    cases = path.parent / "cases"
+    cases.mkdir(exist_ok=True)
+    path.replace(cases / path.name)
+    return RunFolder(path.parent, "forest").stored_case("forest", path.stem)
+
+
+def _set_option(path: Path) -> object:
+    """Read lines as ``--set KEY=VALUE``."""
+    from experiments.options import with_overrides
+    from regforest.vertebrae.settings import VertebraSettings
+
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    pairs = dict(line.partition("=")[::2] for line in lines)
+    settings, unknown = with_overrides(VertebraSettings(), pairs)
+    return settings.trees, len(unknown)

@@ -406,3 +406,18 @@ def best_chain_by_enumeration(candidates, scores, step_score, absent_log_score):
         total += sum(step_score(s, candidates[s][chosen[s]], candidates[s + 1][chosen[s + 1]]) for s in present[:-1])
         best = max(best, total)
     return best
+
+
+def nearest_values(rows, in_bag, feature, threshold, left, right):
+    """Of each node, the largest value up to its threshold and the smallest above, of the rows in the bag."""
+    at = {0: [i for i in range(len(rows)) if in_bag[i]]}
+    below, above = np.full(len(feature), -np.inf, np.float32), np.full(len(feature), np.inf, np.float32)
+    for node in range(len(feature)):  # children have larger numbers
+        if feature[node] < 0:
+            continue
+        values = {i: rows[i, feature[node]] for i in at[node]}
+        at[left[node]] = [i for i in at[node] if values[i] <= threshold[node]]
+        at[right[node]] = [i for i in at[node] if values[i] > threshold[node]]
+        below[node] = max((values[i] for i in at[left[node]]), default=-np.inf)
+        above[node] = min((values[i] for i in at[right[node]]), default=np.inf)
+    return below, above

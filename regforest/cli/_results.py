@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,11 +45,13 @@ class ResultFolder:
 
     def finished(self, case: Input) -> dict[str, Any] | None:
         """Read the stored result of a case; None if it is not complete."""
+        from regforest.io import parsed_object
+
         try:
-            result = json.loads((self.path / f"{case.points_stem}.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            result = parsed_object((self.path / f"{case.points_stem}.json").read_bytes())
+        except OSError:
             return None
-        complete = isinstance(result, dict) and "status" in result and all(f.is_file() for f in self._files(case))
+        complete = result is not None and "status" in result and all(f.is_file() for f in self._files(case))
         return result if complete else None
 
     def refuse_existing(self, inputs: Sequence[Input]) -> None:
@@ -72,7 +73,9 @@ class ResultFolder:
         read = {case.stem: self.finished(case) for case in inputs}
         results = {stem: result for stem, result in read.items() if result is not None}
         images = {
-            entry["case"]: entry.get("image") for entry in self.journal.entries() if entry["event"] == "finished"
+            str(entry.get("case")): entry.get("image")
+            for entry in self.journal.entries()
+            if entry["event"] == "finished"
         }
         for case in inputs:
             if case.stem not in results:

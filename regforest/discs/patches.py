@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -193,12 +194,11 @@ class Projection:
         components = np.linalg.solve(inner, seen.T) * (variance * lengths)[:, None]
         return replace(self, mean=self.mean[shown], components=np.ascontiguousarray(components.T, dtype=np.float32))
 
-    def expected(self, projected: NDArray[np.float32], columns: NDArray[np.bool_]) -> NDArray[np.float32]:
-        """Lead what `of_shown` projects (N, K) to what to expect of the other features, shape (N, F - F')."""
+    def way_back(self, columns: NDArray[np.bool_]) -> FloatArray:
+        """Return the matrix (K, F - F') that leads what `of_shown` projects to what to expect of other features."""
         directions, lengths, variance, noise = self._gaussian()
         share = np.maximum(variance - noise, 0.0) / np.maximum(variance, noise)
-        back = (directions[columns] * (share / lengths)).T
-        return np.asarray(projected @ back + self.mean[columns], dtype=np.float32)
+        return np.asarray((directions[columns] * (share / lengths)).T)
 
     def _gaussian(self) -> tuple[FloatArray, FloatArray, FloatArray, float]:
         """Return unit vectors (F, K), the lengths that `components` gives them, their variances, and the noise."""
@@ -233,11 +233,16 @@ class Completion:
         """Return all features (N, F), the missing ones as expected from those known (N, F')."""
         if self.shown.all():
             return features
+        projection, back = self._solved
         filled = np.empty((len(features), len(self.shown)), np.float32)
         filled[:, self.shown] = features
-        scores = self.projection.of_shown(self.shown)(features)
-        filled[:, ~self.shown] = self.projection.expected(scores, ~self.shown)
+        filled[:, ~self.shown] = projection(features) @ back + self.projection.mean[~self.shown]
         return filled
+
+    @cached_property
+    def _solved(self) -> tuple[Projection, FloatArray]:
+        """The projection of the known features and its way back: one system for all patches of a scan."""
+        return self.projection.of_shown(self.shown), self.projection.way_back(~self.shown)
 
 
 def columns_shown(settings: PatchSettings, spacing_mm: float, channels: Sequence[bool]) -> NDArray[np.bool_]:

@@ -14,11 +14,10 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from regforest._threads import Progress
 from regforest.forest.forest import Forest
-from regforest.forest.grow import BinnedColumns, TreeSettings, bag_counts, grow_forest
+from regforest.forest.grow import BinnedColumns, TreeSettings, bag_counts, grow_forest, tree_seeds
+from regforest.forest.rows import MatrixRows
 
 __all__ = ["BaseForest"]
-
-_MAX_SEED = 2**31 - 1
 
 
 class BaseForest(BaseEstimator):  # type: ignore[misc]
@@ -58,14 +57,13 @@ class BaseForest(BaseEstimator):  # type: ignore[misc]
         """Grow the trees; return what `_out_of_bag` needs: the trees' seeds and the rows' weights."""
         settings = self._tree_settings(X.shape[1])
         weights = _check_sample_weight(sample_weight, X, dtype=np.float32, ensure_non_negative=True)
-        random = check_random_state(self.random_state)
-        seeds = random.randint(_MAX_SEED, size=self.n_estimators + 1).astype(np.int64)
-        columns = BinnedColumns.from_rows(X, seed=int(seeds[-1]), n_jobs=self.n_jobs)
+        seeds = tree_seeds(check_random_state(self.random_state), self.n_estimators)
+        columns = BinnedColumns.from_rows(MatrixRows(X, self.n_jobs), seed=seeds.binning, n_jobs=self.n_jobs)
         self.forest_, self._decrease = grow_forest(
-            columns, targets, weights, seeds[:-1], settings,
+            columns, targets, weights, seeds.trees, settings,
             n_classes=n_classes, n_jobs=self.n_jobs, progress=progress,
         )  # fmt: skip
-        return seeds[:-1], weights
+        return seeds.trees, weights
 
     @property
     def feature_importances_(self) -> NDArray[np.float64]:

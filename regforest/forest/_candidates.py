@@ -42,10 +42,10 @@ class BoxField(NamedTuple):
 
 
 class Source(NamedTuple):
-    """Where features come from: `codes` (features, rows) and `values` (rows, features); boxes if these are empty."""
+    """Where features come from: `codes` (features, rows) and `edges` (features, 255); boxes if these are empty."""
 
     codes: NDArray[np.uint8]
-    values: NDArray[np.float32]
+    edges: NDArray[np.float32]
     field: BoxField
 
 
@@ -106,9 +106,7 @@ def choose_column(
             best, best_feature, best_code = score, feature, code
     if best_feature >= 0:
         for i in range(count):
-            row = np.uint64(rows[start + i])
-            space.best_codes[i] = columns[best_feature, row]
-            space.best_values[i] = source.values[row, best_feature]
+            space.best_codes[i] = columns[best_feature, np.uint64(rows[start + i])]
     return best_feature, best_code, best
 
 

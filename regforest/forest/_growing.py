@@ -20,9 +20,10 @@ def grow_tree(
 ) -> tuple[int, int]:
     """Grow one tree depth first; return its numbers of nodes and leaves.
 
-    Splits are found on 8-bit codes; a threshold is set midway in the gap that they leave between the values on both
-    sides, which on new rows is a little better than the edge of a bin in that gap. Features are numbered as the
-    columns are, or, if boxes are drawn, one after the other.
+    Splits are found on 8-bit codes. The threshold of a column is the edge of a bin; of drawn boxes it lies midway in
+    the gap that the codes leave between the values on both sides, which on new rows is a little better (columns get
+    theirs when all trees are grown). Features are numbered as the columns are, or, if boxes are drawn, one after the
+    other.
     """
     outputs, drawn = tree.values.shape[1], tree.boxes.shape[0] > 0
     space = work_space(source.codes.shape[0], samples, padded(outputs), state)
@@ -56,7 +57,7 @@ def grow_tree(
             leaves += 1
             continue
         tree.decrease[feature] += score - total_squares / weight
-        tree.threshold[node] = middle_of_gap(code, stop - start, space)
+        tree.threshold[node] = middle_of_gap(code, stop - start, space) if drawn else source.edges[feature, int(code)]
         middle = divide(code, samples, start, stop, space)
         tree.left[node], tree.right[node], tree.leaf[node] = nodes, nodes + 1, -1
         stack[waiting, 0], stack[waiting, 1] = nodes + 1, middle
@@ -73,11 +74,12 @@ def grow_tree(
 def work_space(features: int, samples: Samples, outputs: int, state: NDArray[np.uint64]) -> Space:
     """Allocate what one tree needs; `outputs` is padded."""
     count = samples.rows.size
+    drawn = 0 if features else count  # of columns the codes alone are looked at
     return Space(
         np.empty(count, np.uint8),
-        np.empty(count, np.float32),
+        np.empty(drawn, np.float32),
         np.empty(count, np.uint8),
-        np.empty(count, np.float32),
+        np.empty(drawn, np.float32),
         np.empty(count, np.int32),
         np.empty(count, np.int32),
         np.empty(count, np.float32),

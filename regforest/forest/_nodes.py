@@ -57,7 +57,7 @@ class Space(NamedTuple):
     """Work space for one tree; `counts` and `left` are zero between uses.
 
     `codes`, `values`: the feature that is tried, for the samples of the node; `best_codes`, `best_values`: the best
-    one so far.
+    one so far. Values are those of drawn boxes; of columns there are none.
     """
 
     codes: NDArray[np.uint8]

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-import itertools
+import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from joblib import effective_n_jobs
 from numpy.typing import NDArray
 
 from regforest._threads import Progress, in_threads, run_in_threads
 from regforest.errors import DataError
 from regforest.forest._binning import encode, find_edges
 from regforest.forest._candidates import BoxField, Source
+from regforest.forest._gaps import note_gaps
 from regforest.forest._growing import grow_tree
 from regforest.forest._nodes import Limits, Samples, TreeArrays
 from regforest.forest._outputs import padded
 from regforest.forest.forest import Forest
+from regforest.forest.rows import Rows
 
-__all__ = ["BinnedColumns", "Grown", "TreeSettings", "bag_counts", "grow_forest", "grow_trees"]
+__all__ = ["BinnedColumns", "Grown", "TreeSettings", "bag_counts", "grow_forest", "grow_trees", "tree_seeds"]
 
 _EDGES = 255
+_MAX_SEED = 2**31 - 1
+_GAP_ROWS = 256  # of a block that go down all trees while they lie in the cache
 _DEEPEST = 10_000  # stands for "no limit": deeper than any tree of balanced or skewed data gets in practice
 
 
@@ -52,23 +56,21 @@ class BinnedColumns:
         Number of edges below each value.
     edges : ndarray of float32, shape (features, 255)
         ``value <= edges[f, c]`` exactly where ``code <= c``; infinite beyond the last one used.
-    rows : ndarray of float32, shape (rows, features)
-        The values themselves.
+    rows : Rows
+        Where the values themselves can be had.
     """
 
     codes: NDArray[np.uint8]
     edges: NDArray[np.float32]
-    rows: NDArray[np.float32]
+    rows: Rows
 
     @classmethod
-    def from_rows(
-        cls, rows: NDArray[np.float32], *, seed: int, n_jobs: int | None = 1, quantile_rows: int = 4096
-    ) -> BinnedColumns:
-        """Choose edges at the quantiles of a few thousand rows, and encode all rows.
+    def from_rows(cls, rows: Rows, *, seed: int, n_jobs: int | None = 1, quantile_rows: int = 4096) -> BinnedColumns:
+        """Choose edges at the quantiles of a few thousand rows, and encode all rows, block by block.
 
         Parameters
         ----------
-        rows : ndarray of float32, shape (rows, features)
+        rows : Rows
             Finite values.
         seed : int
             For the choice of rows.
@@ -77,25 +79,44 @@ class BinnedColumns:
         quantile_rows : int
             Rows that the quantiles are taken from.
         """
-        count = len(rows)
+        firsts = _firsts(rows)
+        count = int(firsts[-1])
         chosen = np.arange(count)
         if count > quantile_rows:
             chosen = np.sort(np.random.default_rng(seed).choice(count, quantile_rows, replace=False))
-        edges = np.full((rows.shape[1], _EDGES), np.inf, np.float32)
-        find_edges(np.sort(np.ascontiguousarray(rows[chosen].T), axis=1), edges)
-        codes = np.empty((rows.shape[1], count), np.uint8)
-        bounds = np.linspace(0, count, 4 * effective_n_jobs(n_jobs) + 1).astype(int)
-        blocks = ((rows, edges, codes, start, stop) for start, stop in itertools.pairwise(bounds))
+        parts = np.split(chosen, np.searchsorted(chosen, firsts[1:-1]))
+        asked = ((block, part - firsts[block]) for block, part in enumerate(parts) if part.size)
+        sample = np.concatenate(list(in_threads(rows.block, asked, n_jobs)))
+        edges = np.full((sample.shape[1], _EDGES), np.inf, np.float32)
+        find_edges(np.sort(np.ascontiguousarray(sample.T), axis=1), edges)
+        codes = np.empty((len(edges), count), np.uint8)
+        blocks = ((rows, block, edges, codes[:, firsts[block] : firsts[block + 1]]) for block in range(len(parts)))
         run_in_threads(_encode_block, blocks, n_jobs)
         return cls(codes, edges, rows)
 
 
-def _encode_block(
-    rows: NDArray[np.float32], edges: NDArray[np.float32], codes: NDArray[np.uint8], start: int, stop: int
-) -> None:
-    part = np.empty((len(codes), stop - start), np.uint8)
-    encode(rows[start:stop], edges, part)
-    codes[:, start:stop] = part
+def _firsts(rows: Rows) -> NDArray[np.int64]:
+    """First row of each block, and the number of all rows."""
+    return np.cumsum([0, *rows.sizes])
+
+
+def _encode_block(rows: Rows, block: int, edges: NDArray[np.float32], codes: NDArray[np.uint8]) -> None:
+    part = np.empty(codes.shape, np.uint8)
+    encode(rows.block(block), edges, part)
+    codes[:] = part
+
+
+class _Seeds(NamedTuple):
+    """Of each tree, and of the choice of rows that bins are made from."""
+
+    trees: NDArray[np.int64]
+    binning: int
+
+
+def tree_seeds(random: np.random.RandomState, n_trees: int) -> _Seeds:
+    """Draw all seeds of a forest before any tree is grown."""
+    *trees, binning = random.randint(_MAX_SEED, size=n_trees + 1).tolist()
+    return _Seeds(np.array(trees, np.int64), binning)
 
 
 class Grown(NamedTuple):
@@ -150,9 +171,12 @@ def grow_forest(
     DataError
         If targets or weights do not fit the rows, or a class number is out of range.
     """
-    source = Source(columns.codes, columns.rows, _NO_FIELD)
+    source = Source(columns.codes, columns.edges, _NO_FIELD)
     trees = grow_trees(source, targets, weights, seeds, settings, n_classes, n_jobs, progress)
-    return Grown(Forest.from_trees(trees, len(columns.codes)), np.stack([tree["decrease"] for tree in trees]))
+    _settle_thresholds(trees, columns.rows, n_jobs)
+    features = len(columns.codes)
+    del source, columns  # codes that nobody else holds make room for the second copy of the trees
+    return Grown(Forest.from_trees(trees, features), np.stack([tree["decrease"] for tree in trees]))
 
 
 def grow_trees(
@@ -167,7 +191,8 @@ def grow_trees(
 ) -> list[dict[str, NDArray[Any]]]:
     """Grow one tree per seed on columns or on images; parameters and errors as for `grow_forest`.
 
-    Returns the arrays of each tree, cut to their lengths, under the names of `TreeArrays`.
+    Returns the arrays of each tree, cut to their lengths, under the names of `TreeArrays`, and the rows in its bag as
+    packed bits, ``"bag"``. Thresholds of columns are edges of bins.
     """
     _check_targets(targets, weights, source.codes.shape[1], n_classes)
     parts = ((source, targets, weights, int(seed), settings, n_classes) for seed in seeds)
@@ -191,6 +216,45 @@ def _check_targets(targets: NDArray[Any], weights: NDArray[np.float32], rows: in
         raise DataError("targets must be finite")
 
 
+class _Gap(NamedTuple):
+    """The values on both sides of each node of a tree that are nearest to its threshold, so far."""
+
+    below: NDArray[np.float32]
+    above: NDArray[np.float32]
+    lock: threading.Lock
+
+
+def _settle_thresholds(trees: Sequence[dict[str, NDArray[Any]]], rows: Rows, n_jobs: int | None) -> None:
+    """Move each threshold from the edge of a bin to the middle of the gap between the node's values around it."""
+    shapes = [tree["feature"].shape for tree in trees]
+    gaps = [
+        _Gap(np.full(shape, -np.inf, np.float32), np.full(shape, np.inf, np.float32), threading.Lock())
+        for shape in shapes
+    ]
+    firsts = _firsts(rows)
+    blocks = ((rows, block, int(firsts[block]), trees, gaps) for block in range(len(rows.sizes)))
+    run_in_threads(_note_block, blocks, n_jobs)
+    for tree, gap in zip(trees, gaps, strict=True):
+        inner = tree["feature"] >= 0
+        below, above = gap.below[inner], gap.above[inner]
+        half = below / np.float32(2) + above / np.float32(2)
+        tree["threshold"][inner] = np.where((below <= half) & (half < above), half, below)
+
+
+def _note_block(
+    rows: Rows, block: int, first: int, trees: Sequence[dict[str, NDArray[Any]]], gaps: Sequence[_Gap]
+) -> None:
+    values = rows.block(block)
+    for start in range(0, len(values), _GAP_ROWS):
+        part = values[start : start + _GAP_ROWS]
+        for tree, gap in zip(trees, gaps, strict=True):
+            with gap.lock:
+                note_gaps(
+                    part, first + start, tree["bag"], tree["feature"], tree["threshold"], tree["left"],
+                    tree["right"], gap.below, gap.above,
+                )  # fmt: skip
+
+
 def bag_counts(seed: int, weights: NDArray[np.float32]) -> NDArray[np.int64]:
     """How often each row is in the bag of the tree of this seed; -1 for rows of weight 0, which take no part."""
     rows = np.flatnonzero(weights > 0)
@@ -209,7 +273,8 @@ def _grow_one(
 ) -> dict[str, NDArray[Any]]:
     if settings.bootstrap:
         weights = weights * np.maximum(bag_counts(seed, weights), 0).astype(np.float32)
-    rows = np.flatnonzero(weights > 0).astype(np.int32)
+    in_bag = weights > 0
+    rows = np.flatnonzero(in_bag).astype(np.int32)
     hard = targets.ndim == 1
     outputs = n_classes if hard else targets.shape[1]
     dense = np.zeros((0 if hard else rows.size, padded(outputs)), np.float32)
@@ -236,6 +301,7 @@ def _grow_one(
         name: getattr(tree, name)[:n_nodes].copy() for name in ("feature", "threshold", "left", "right", "leaf")
     }
     return of_nodes | {
+        "bag": np.packbits(in_bag),
         "values": tree.values[:n_leaves].copy(),
         "decrease": tree.decrease,
         "boxes": tree.boxes[: n_leaves - 1].copy(),

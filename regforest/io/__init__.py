@@ -7,7 +7,7 @@ from regforest.io._journal import Journal, differences
 from regforest.io._lml import LML_IDS, lml_remarks
 from regforest.io._lock import folder_lock
 from regforest.io._names import split_name
-from regforest.io._records import read_json, separator_of
+from regforest.io._records import parsed_object, read_json, separator_of
 from regforest.io.dicom import list_dicom, read_dicom
 from regforest.io.images import (
     IMAGE_SUFFIXES,
@@ -36,6 +36,7 @@ __all__ = [
     "list_dicom",
     "list_folder",
     "lml_remarks",
+    "parsed_object",
     "read_bids_labels",
     "read_dicom",
     "read_grid",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from regforest.errors import FileError
+from regforest.io._records import parsed_object
 
 __all__ = ["Journal", "differences"]
 
@@ -61,11 +62,8 @@ class Journal:
         if not self.path.is_file():
             return
         for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                entry = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(entry, dict) and "event" in entry:
+            entry = parsed_object(line)
+            if entry is not None and "event" in entry:
                 yield entry
 
     def unfinished(self) -> set[str]:

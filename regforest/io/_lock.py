@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from regforest.errors import FileError, UsageError
+from regforest.io._records import parsed_object
 
 __all__ = ["folder_lock"]
 
@@ -85,8 +86,4 @@ def _claim(handle: int, folder: Path) -> None:
 
 
 def _holder(handle: int) -> dict[str, Any]:
-    try:
-        content = json.loads(os.pread(handle, 4096, 0))
-    except ValueError:  # empty, or cut short by a power cut
-        return {}
-    return content if isinstance(content, dict) else {}
+    return parsed_object(os.pread(handle, 4096, 0)) or {}  # empty, or cut short by a power cut

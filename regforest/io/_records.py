@@ -59,6 +59,21 @@ def read_json(path: Path) -> Any:
         raise FileError(path, "valid JSON", str(error), "correct it, or copy it again from its source") from error
 
 
+def parsed_object(text: str | bytes) -> dict[str, Any] | None:
+    """Parse a JSON object that a run left behind; None where it is damaged, cut short or something else.
+
+    Examples
+    --------
+    >>> parsed_object('{"event": "begun"}'), parsed_object('{"event": "beg')
+    ({'event': 'begun'}, None)
+    """
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Make an object, of which JSON would let the last of two values for one key count."""
     content = dict(pairs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from regforest.io._records import ADVICE, read_text
 from regforest.spatial import level
 
 __all__ = ["read_bids_labels", "write_bids_labels", "write_label_tables"]
+
+_INDEX = re.compile(r"\d{1,18}")  # no label image has larger numbers
 
 _ITK_SNAP_HEADER = """\
 ################################################
@@ -62,20 +65,26 @@ def read_bids_labels(path: str | Path) -> dict[int, str]:
         If the file cannot be read, lacks a column, or a level's index is no whole number above 0.
     """
     file = Path(path)
-    reader = csv.DictReader(io.StringIO(read_text(file)), delimiter="\t")
-    if not {"index", "name"} <= set(reader.fieldnames or ()):
-        found = ", ".join(reader.fieldnames or ()) or "none"
-        raise FileError(file, "the columns index and name, separated by tabs", found, ADVICE)
-    names: dict[int, str] = {}
+    reader = csv.DictReader(io.StringIO(read_text(file), newline=""), delimiter="\t")
+    try:
+        if not {"index", "name"} <= set(reader.fieldnames or ()):
+            found = ", ".join(reader.fieldnames or ()) or "none"
+            raise FileError(file, "the columns index and name, separated by tabs", found, ADVICE)
+        return dict(_levels(file, reader))
+    except csv.Error as error:
+        raise FileError(file, "a table of labels", f"{error} in line {reader.line_num}", ADVICE) from error
+
+
+def _levels(file: Path, reader: csv.DictReader[str]) -> Iterator[tuple[int, str]]:
     for row in reader:
         try:
             name = level(row["name"] or "").name
         except LevelError:
             continue
-        if not (row["index"] or "").isdecimal() or int(row["index"]) == 0:
-            raise FileError(file, "a whole number above 0", f"{row['index']!r} in line {reader.line_num}", ADVICE)
-        names[int(row["index"])] = name
-    return names
+        index = row["index"] or ""
+        if not _INDEX.fullmatch(index) or not int(index):
+            raise FileError(file, "a whole number above 0", f"{index[:20]!r} in line {reader.line_num}", ADVICE)
+        yield int(index), name
 
 
 def _rows(names: Mapping[int, str]) -> Iterator[tuple[int, str, tuple[int, int, int]]]:

@@ -114,6 +114,16 @@ def test_missing_features_are_completed_near_to_what_they_are_and_known_ones_kep
     assert np.std(filled[:, ~shown] - missing) < 1.02 * least < 0.5 * missing.std()
 
 
+def test_the_system_is_solved_once_for_all_patches_of_a_scan(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, shown = _related_rows(), np.array([1, 1, 1, 1, 1, 0, 1, 0], bool)
+    completion = replace(Completion.fit([rows], 3, np.random.default_rng(0)), shown=shown)
+    solved, solve = [], Projection.of_shown
+    monkeypatch.setattr(Projection, "of_shown", lambda self, known: solved.append(known) or solve(self, known))
+    parts = [completion(part[:, shown]) for part in np.split(rows, 4)]
+    assert len(solved) == 1
+    np.testing.assert_array_equal(np.concatenate(parts), completion(rows[:, shown]))
+
+
 def test_a_projection_that_does_not_know_its_variances_needs_all_features() -> None:
     projection = Projection(np.zeros(4, np.float32), np.eye(4, 2, dtype=np.float32))
     with pytest.raises(ModelError, match="train it again"):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import itertools
 import json
 import re
@@ -67,6 +68,22 @@ def test_files_that_cannot_be_used_end_with_3_and_their_name(tmp_path, capsys):
     assert experiment.main([*arguments[:2], "--detections", str(tmp_path / "bad.csv")]) == 3
     assert "bad.csv" in capsys.readouterr().err
     assert experiment.main([*arguments[:2], "--detections", str(tmp_path / "absent.csv")]) == 3
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"scan,patient,level,x,y,z\n1,2,L1\n",
+        b"scan,patient,level,x,y,z\n1,2,L1,1,2," + b"3" * 200_000,
+        gzip.compress(b"scan,patient,level,x,y,z\n" * 99)[:-20] + bytes(20),
+    ],
+)
+def test_a_damaged_table_ends_with_3_and_its_name(tmp_path, capsys, content):
+    path = tmp_path / ("bad.csv.gz" if content[:2] == b"\x1f\x8b" else "bad.csv")
+    path.write_bytes(content)
+    words = write_pair(tmp_path, 12, 1)
+    assert experiment.main(["--truth", str(path), *words[2:]]) == 3
+    assert "bad.csv" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

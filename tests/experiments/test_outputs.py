@@ -4,7 +4,7 @@ import pytest
 
 from experiments.manifest import Stages
 from experiments.outputs import CaseFiles, RunFolder
-from regforest.errors import UsageError
+from regforest.errors import FileError, UsageError
 
 
 def test_a_table_has_the_columns_of_all_rows_and_blanks_for_none(tmp_path):
@@ -31,6 +31,19 @@ def test_a_folder_goes_from_new_to_unfinished_to_finished(tmp_path):
     assert folder.state(identity, resume=True) == "unfinished"
     with pytest.raises(UsageError, match="seed: 1 there, 2 now"):
         folder.state({"seed": 2, "sizes": (1, 2)}, resume=True)
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, '{"seed": 1', '["seed"]', '{"seed": 1, "seed": 2}'])
+def test_a_damaged_run_is_refused_and_a_damaged_case_done_again(tmp_path, content):
+    folder = RunFolder(tmp_path, "m")
+    (tmp_path / "cases").mkdir()
+    for path in (tmp_path / "manifest.json", tmp_path / "cases" / "a.json"):
+        path.write_text(content)
+    with pytest.raises(UsageError, match="holds no run"):
+        folder.state({"seed": 1}, resume=True)
+    with pytest.raises(FileError, match=r"manifest\.json"):
+        folder.read_json("manifest.json")
+    assert folder.stored_case("m", "a") is None or content.startswith('{"seed": 1, ')
 
 
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path):

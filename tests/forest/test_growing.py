@@ -7,15 +7,17 @@ from hypothesis import strategies as st
 
 from regforest.errors import DataError
 from regforest.forest import _candidates, _splits
+from regforest.forest._gaps import note_gaps
 from regforest.forest.grow import BinnedColumns, TreeSettings, bag_counts, grow_forest
-from tests.reference import codes_of, exhaustive_split
+from regforest.forest.rows import MatrixRows
+from tests.reference import codes_of, exhaustive_split, nearest_values
 
 
 @given(st.integers(0, 10_000), st.integers(1, 600), st.sampled_from([2, 30, 100_000]))
 def test_codes_count_the_edges_below_a_value(seed, rows, distinct):
     rng = np.random.default_rng(seed)
     X = (rng.integers(0, distinct, (rows, 3)) / 7).astype(np.float32)
-    columns = BinnedColumns.from_rows(X, seed=0)
+    columns = BinnedColumns.from_rows(MatrixRows(X), seed=0)
     np.testing.assert_array_equal(columns.codes, codes_of(X, columns.edges))
     for f in range(3):  # what training means by code <= c is what prediction does with value <= edge
         for c in np.unique(columns.codes[f])[:-1]:
@@ -24,19 +26,19 @@ def test_codes_count_the_edges_below_a_value(seed, rows, distinct):
 
 def test_up_to_256_distinct_values_are_all_told_apart():
     X = np.random.default_rng(0).permutation(np.repeat(np.arange(256), 9))[:, None].astype(np.float32)
-    codes = BinnedColumns.from_rows(X, seed=0).codes[0]
+    codes = BinnedColumns.from_rows(MatrixRows(X), seed=0).codes[0]
     np.testing.assert_array_equal(codes, X[:, 0])
 
 
 def test_neighbouring_float32_values_are_told_apart():
     X = np.array([[1.0], [np.nextafter(np.float32(1), np.float32(2))]], np.float32)
-    assert BinnedColumns.from_rows(X, seed=0).codes.tolist() == [[0, 1]]
+    assert BinnedColumns.from_rows(MatrixRows(X), seed=0).codes.tolist() == [[0, 1]]
 
 
 def test_bins_of_many_values_are_about_equally_full_and_ties_are_not_cut():
     rng = np.random.default_rng(1)
     X = np.where(rng.random(20_000) < 0.4, 0, rng.exponential(size=20_000)).astype(np.float32)[:, None]
-    codes = BinnedColumns.from_rows(X, seed=0).codes[0]
+    codes = BinnedColumns.from_rows(MatrixRows(X), seed=0).codes[0]
     assert len(np.unique(codes[X[:, 0] == 0])) == 1
     counts = np.bincount(codes)
     assert 100 < len(counts) <= 256
@@ -45,8 +47,32 @@ def test_bins_of_many_values_are_about_equally_full_and_ties_are_not_cut():
 
 def test_codes_do_not_depend_on_the_number_of_threads():
     X = np.random.default_rng(0).normal(size=(9001, 7)).astype(np.float32)
-    one, three = (BinnedColumns.from_rows(X, seed=3, n_jobs=jobs) for jobs in (1, 3))
+    one, three = (BinnedColumns.from_rows(MatrixRows(X), seed=3, n_jobs=jobs) for jobs in (1, 3))
     np.testing.assert_array_equal(one.codes, three.codes)
+
+
+def test_the_gap_around_a_threshold_is_that_of_the_values_in_the_bag():
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(300, 4)).astype(np.float32)
+    tree = grow(X, rng.integers(0, 3, 300).astype(np.int32), 3, max_depth=5)
+    in_bag = rng.random(300) < 0.6
+    arrays = tree.feature, tree.threshold, tree.left, tree.right
+    expected = nearest_values(X, in_bag, *arrays)
+    found = np.full(len(tree.feature), -np.inf, np.float32), np.full(len(tree.feature), np.inf, np.float32)
+    for first in (0, 77, 200):  # blocks may begin anywhere
+        stop = {0: 77, 77: 200, 200: 300}[first]
+        note_gaps(X[first:stop], first, np.packbits(in_bag), *arrays, *found)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_thresholds_lie_midway_between_the_values_of_their_node():
+    X, y = class_data()
+    forest = grow(X, y, 4)
+    below, above = nearest_values(
+        X, np.ones(len(X), bool), forest.feature, forest.threshold, forest.left, forest.right
+    )
+    inner = forest.feature >= 0
+    np.testing.assert_array_equal(forest.threshold[inner], below[inner] / 2 + above[inner] / 2)
 
 
 def split_case(seed, samples, classes, levels):
@@ -99,7 +125,7 @@ def test_random_numbers_follow_splitmix64():
 
 def grow(X, y, n_classes, seeds=(5,), weights=None, **settings):
     settings = {"max_features": X.shape[1], "bootstrap": False} | settings
-    columns = BinnedColumns.from_rows(X, seed=0)
+    columns = BinnedColumns.from_rows(MatrixRows(X), seed=0)
     weights = np.ones(len(X), np.float32) if weights is None else np.asarray(weights, np.float32)
     return grow_forest(columns, y, weights, np.array(seeds), TreeSettings(**settings), n_classes=n_classes).forest
 
@@ -164,7 +190,7 @@ def test_leaves_hold_the_weighted_means_of_their_targets():
 def test_the_root_splits_where_trying_everything_says():
     X, y = class_data(rows=500, features=5)
     forest = grow(X, y, 4, max_depth=1)
-    columns = BinnedColumns.from_rows(X, seed=0)
+    columns = BinnedColumns.from_rows(MatrixRows(X), seed=0)
     found = [exhaustive_split(codes, np.eye(4)[y], np.ones(500)) for codes in columns.codes]
     best = int(np.argmax([score for score, _ in found]))
     assert forest.feature[0] == best
@@ -206,6 +232,6 @@ def test_each_tree_has_its_own_bag_and_features():
 def test_targets_and_weights_that_make_no_sense_are_refused(change, message):
     X, y = class_data()
     weights = change.get("weights", np.ones(400, np.float32))
-    columns = BinnedColumns.from_rows(X, seed=0)
+    columns = BinnedColumns.from_rows(MatrixRows(X), seed=0)
     with pytest.raises(DataError, match=message):
         grow_forest(columns, change.get("y", y), weights, np.array([1]), TreeSettings(2), n_classes=4)

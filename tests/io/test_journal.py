@@ -23,6 +23,13 @@ def test_an_entry_cut_short_costs_neither_those_before_nor_those_after(tmp_path)
     assert [entry["case"] for entry in journal.entries()] == ["a", "b"]
 
 
+def test_what_is_no_entry_is_passed_over(tmp_path):
+    journal = Journal(tmp_path / "j.jsonl")
+    journal.path.write_text("[" * 100_000 + '\n{"event": ' + "9" * 5000 + '}\n["event"]\n{"case": "a"}\n')
+    journal.add("begun", case="b")
+    assert [entry["case"] for entry in journal.entries()] == ["b"]
+
+
 def test_only_what_was_begun_and_never_ended_is_unfinished(tmp_path):
     journal = Journal(tmp_path / "j.jsonl")
     for event, case in (("begun", "a"), ("begun", "b"), ("finished", "a"), ("begun", "c"), ("failed", "c")):

@@ -43,6 +43,11 @@ def test_the_table_of_bids_gives_the_names_back(tmp_path):
     )
 
 
+def test_a_table_of_bids_may_have_lines_of_any_system(tmp_path):
+    (tmp_path / "dseg.tsv").write_text("index\tname\r1\tL1\r2\tL2\r\n", newline="")
+    assert read_bids_labels(tmp_path / "dseg.tsv") == {1: "L1", 2: "L2"}
+
+
 def test_rows_of_bids_that_are_no_level_are_left_out(tmp_path):
     (tmp_path / "dseg.tsv").write_text("index\tname\n0\tbackground\n1\tspinal cord\n20\tl1\n")
     assert read_bids_labels(tmp_path / "dseg.tsv") == {20: "L1"}
@@ -54,9 +59,11 @@ def test_rows_of_bids_that_are_no_level_are_left_out(tmp_path):
         ("index,name\n1,L1\n", "index and name"),
         ("index\tname\nx\tL1\n", "'x' in line 2"),
         ("index\tname\n0\tL1\n", "'0'"),
+        ("index\tname\n" + "9" * 5000 + "\tL1\n", "'99999999999999999999' in line 2"),
+        ("index\tname\n1\t" + "L" * 200_000, "a table of labels, found field larger"),
     ],
 )
 def test_a_bad_table_of_bids_is_refused_by_name(tmp_path, text, complaint):
-    (tmp_path / "dseg.tsv").write_text(text)
+    (tmp_path / "dseg.tsv").write_text(text, newline="")
     with pytest.raises(FileError, match=rf"dseg\.tsv.*{complaint}"):
         read_bids_labels(tmp_path / "dseg.tsv")

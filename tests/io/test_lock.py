@@ -67,3 +67,9 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
         folder_lock(tmp_path / "file" / "out"),
     ):
         pass
+
+
+def test_a_lock_that_nobody_can_read_is_no_obstacle(tmp_path):
+    (tmp_path / ".lock").write_text("[" * 4096)
+    with folder_lock(tmp_path):
+        assert json.loads((tmp_path / ".lock").read_text())["pid"] == os.getpid()

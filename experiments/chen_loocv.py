@@ -7,7 +7,7 @@ phantoms are used (8 patients, 2 stages each).
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from regforest.datasets import Dataset
 from regforest.discs.localizer import DiscLocalizer
 from regforest.discs.settings import DiscSettings
 from regforest.discs.training import TrainingRecord
-from regforest.spatial import AnnotatedScan, Grid
+from regforest.spatial import AnnotatedScan, Grid, ScanSize
 
 __all__ = ["EXPERIMENT", "main"]
 
@@ -51,15 +51,18 @@ class Fitted:
     shapes: Mapping[str, NDArray[np.float32]]
 
 
-def prepare(settings: DiscSettings, seed: int, scan: AnnotatedScan) -> Prepared:
+def prepare(settings: DiscSettings, seed: int, scan: AnnotatedScan, max_memory_mb: float | None) -> Prepared:
     """Extract from one scan what every fit needs of it: done once, used in all folds."""
-    return Prepared(DiscLocalizer(settings, seed).prepare(scan), mask_shapes(scan))
+    return Prepared(DiscLocalizer(settings, seed).prepare(scan, max_memory_mb), mask_shapes(scan))
 
 
-def fit(settings: DiscSettings, seed: int, scans: Iterable[Prepared], n_jobs: int) -> Fitted:
+def fit(
+    settings: DiscSettings, seed: int, scans: Iterable[Prepared], n_jobs: int, max_memory_mb: float | None
+) -> Fitted:
     """Learn from the scans of all patients but one."""
     training = list(scans)
-    localizer = DiscLocalizer(settings, seed).fit([scan.record for scan in training], n_jobs=n_jobs)
+    records = [scan.record for scan in training]
+    localizer = DiscLocalizer(settings, seed).fit(records, n_jobs=n_jobs, max_memory_mb=max_memory_mb)
     return Fitted(localizer, mean_shapes(scan.shapes for scan in training))
 
 
@@ -76,6 +79,11 @@ def apply(model: Fitted, scan: AnnotatedScan, max_memory_mb: float | None) -> Ou
 def memory_need(model: Fitted, grid: Grid) -> MemoryNeed:
     """Bound what `apply` takes; voxels may be floats."""
     return model.localizer.memory_need(grid, 4 * len(model.localizer.channels_))
+
+
+def training_need(settings: DiscSettings, sizes: Sequence[ScanSize], n_jobs: int, ahead: int) -> MemoryNeed:
+    """Bound what it takes to prepare scans, `n_jobs` at a time."""
+    return DiscLocalizer(settings).training_need(sizes, n_jobs)
 
 
 def embedded(jobs: int, progress: Progress) -> Path:
@@ -95,7 +103,9 @@ EXPERIMENT = Experiment(
     description=__doc__,
     layouts=("ivdm3seg", "labelled-folder", "bids"),
     methods={
-        name: Method(replace(_FULL, method=name), replace(_QUICK, method=name), fit, apply, prepare, memory_need)
+        name: Method(
+            replace(_FULL, method=name), replace(_QUICK, method=name), fit, apply, prepare, memory_need, training_need
+        )
         for name in ("data-driven", "forest", "knn")
     },
     embedded=embedded,

@@ -11,6 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from experiments.failures import Failures
+from experiments.learning import LearningMemory
 from experiments.manifest import Stages
 from experiments.outputs import RunFolder
 from experiments.plan import Plan
@@ -51,7 +52,13 @@ class MethodRun:
         self.waiting = deque(_FoldRun(self, fold, todo[fold.name]) for fold in plan.folds if todo[fold.name])
         self.prepared: dict[str, Any] = {}
         self.at_once = max(1, min(site.folds_at_once(len(plan.folds)), len(self.waiting)))
-        jobs = max(1, site.jobs // self.at_once)
+        self.jobs = max(1, site.jobs // self.at_once)
+        self.learning = LearningMemory(plan, name, site, [fold.fold for fold in self.waiting], self.at_once)
+        self.share_out()
+
+    def share_out(self) -> None:
+        """Share what is left of the memory among cases."""
+        jobs = self.jobs
         self.share, self.alone = Share(jobs, self._memory_mb(jobs)), Share(1, self._memory_mb(1), sparing=True)
 
     def run(self) -> None:
@@ -81,11 +88,15 @@ class MethodRun:
         return None if free is None else free / min(self.site.steps_per_process, self.at_once * jobs)
 
     def _prepare(self) -> None:
-        for case in sorted({case for fold in self.waiting for case in fold.fold.train}):
-            self.prepared[case] = self.site.submit(
-                f"prepare-{case}", partial(self._prepared, case), prepare_scan, self.plan, self.name, case, stays=True
-            )
-        self.site.run()
+        for cases, memory_mb in self.learning.batches():
+            for case in cases:
+                self.prepared[case] = self.site.submit(
+                    f"prepare-{case}", partial(self._prepared, case), prepare_scan,
+                    self.plan, self.name, case, memory_mb, stays=True,
+                )  # fmt: skip
+            self.site.run()
+        self.learning.after_preparing()
+        self.share_out()
 
     def _prepared(self, case: str, outcome: Result[Any] | Exception) -> None:
         result = _result(outcome, [case], "prepare")
@@ -111,9 +122,11 @@ class _FoldRun:
         method.bar.set_postfix_str(f"fold {self.fold.name}: fit")
         say = method.bar.set_postfix_str if method.site.nearby else None
         jobs = 1 if share.sparing else method.site.fit_jobs(method.at_once)
+        ahead = 0 if share.sparing else method.learning.ahead(self.fold, jobs)
+        learning = replace(share, jobs=jobs, ahead=ahead, memory_mb=method.learning.fit_mb)
         self.model = method.site.submit(
             f"fit-{method.name}-{self.fold.name}", partial(self._fitted, share), fit_fold,
-            method.plan, method.name, self.fold, replace(share, jobs=jobs),
+            method.plan, method.name, self.fold, learning,
             [method.prepared[case] for case in self.fold.train if case in method.prepared], say, stays=True,
         )  # fmt: skip
 

@@ -8,7 +8,7 @@ challenge. Without --data the embedded CT phantoms are used, and what is tested 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from experiments.options import SHIPPED_SPLITS, Options
@@ -17,7 +17,7 @@ from experiments.runner import run
 from experiments.vertebrae_task import VertebraeTask
 from regforest._memory import MemoryNeed
 from regforest.datasets import Dataset, folds_for, read_splits, split_differences, train_and_test_for
-from regforest.spatial import AnnotatedScan, Grid
+from regforest.spatial import AnnotatedScan, Grid, ScanSize
 from regforest.vertebrae.baseline_2012 import Baseline2012, BaselineSettings
 from regforest.vertebrae.localizer import VertebraLocalizer, VertebraSettings
 
@@ -49,14 +49,18 @@ def challenge_2014(dataset: Dataset, options: Options) -> tuple[list[Fold], list
     return [Fold("test", *(tuple(case.name for case in part) for part in (train, test)))], list(notes)
 
 
-def fit(settings: VertebraSettings, seed: int, scans: Iterable[AnnotatedScan], n_jobs: int) -> VertebraLocalizer:
+def fit(
+    settings: VertebraSettings, seed: int, scans: Iterable[AnnotatedScan], n_jobs: int, max_memory_mb: float | None
+) -> VertebraLocalizer:
     """Learn from the scans of one fold."""
-    return VertebraLocalizer(settings, seed).fit(scans, n_jobs=n_jobs)
+    return VertebraLocalizer(settings, seed).fit(scans, n_jobs=n_jobs, max_memory_mb=max_memory_mb)
 
 
-def fit_baseline(settings: BaselineSettings, seed: int, scans: Iterable[AnnotatedScan], n_jobs: int) -> Baseline2012:
+def fit_baseline(
+    settings: BaselineSettings, seed: int, scans: Iterable[AnnotatedScan], n_jobs: int, max_memory_mb: float | None
+) -> Baseline2012:
     """Learn the 2012 method from the scans of one fold."""
-    return Baseline2012(settings, seed).fit(scans, n_jobs=n_jobs)
+    return Baseline2012(settings, seed).fit(scans, n_jobs=n_jobs, max_memory_mb=max_memory_mb)
 
 
 def apply(localizer: VertebraLocalizer, scan: AnnotatedScan, max_memory_mb: float | None) -> Outcome:
@@ -74,6 +78,14 @@ def memory_need(localizer: VertebraLocalizer, grid: Grid) -> MemoryNeed:
     return localizer.memory_need(grid, 4)
 
 
+def training_need(
+    settings: VertebraSettings | BaselineSettings, sizes: Sequence[ScanSize], n_jobs: int, ahead: int
+) -> MemoryNeed:
+    """Bound what `fit` or `fit_baseline` takes."""
+    method = VertebraLocalizer(settings) if isinstance(settings, VertebraSettings) else Baseline2012(settings)
+    return method.training_need(sizes, n_jobs, ahead)
+
+
 def embedded(jobs: int, progress: Progress) -> Path:
     """Return the embedded CT phantoms."""
     from regforest.datasets.phantoms.ct import embedded_ct
@@ -86,8 +98,17 @@ EXPERIMENT = Experiment(
     description=__doc__,
     layouts=("spine-ct", "labelled-folder", "bids"),
     methods={
-        "forest": Method(VertebraSettings(), VertebraSettings.quick(), fit, apply, memory_need=memory_need),
-        "baseline-2012": Method(BaselineSettings(), BaselineSettings.quick(), fit_baseline, apply_baseline),
+        "forest": Method(
+            VertebraSettings(),
+            VertebraSettings.quick(),
+            fit,
+            apply,
+            memory_need=memory_need,
+            training_need=training_need,
+        ),
+        "baseline-2012": Method(
+            BaselineSettings(), BaselineSettings.quick(), fit_baseline, apply_baseline, training_need=training_need
+        ),
     },
     embedded=embedded,
     folds=folds,

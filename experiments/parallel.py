@@ -14,7 +14,10 @@ R = TypeVar("R")
 
 
 def prefetched(function: Callable[[T], R], items: Iterable[T], jobs: int) -> Iterator[R]:
-    """Yield ``function(item)`` in order, computed at most `jobs` items ahead: memory stays bounded."""
+    """Yield ``function(item)`` in order, computed at most `jobs` items ahead (0: none): memory stays bounded."""
+    if not jobs:
+        yield from map(function, items)
+        return
     with ThreadPoolExecutor(jobs) as pool:
         waiting: deque[Future[R]] = deque()
         try:

@@ -14,7 +14,7 @@ from regforest._memory import MemoryNeed
 from regforest.datasets import Case, Dataset
 from regforest.errors import DataError, UsageError
 from regforest.report import Card, Table
-from regforest.spatial import AnnotatedScan, Grid, Localization, Volume
+from regforest.spatial import AnnotatedScan, Grid, Localization, ScanSize, Volume
 
 __all__ = ["Experiment", "Fold", "Method", "Outcome", "Progress", "Task", "leave_one_patient_out", "limited"]
 
@@ -65,23 +65,28 @@ class Method:
     quick : dataclass
         Smallest useful settings, for ``--quick``.
     fit : callable
-        ``(settings, seed, scans, n_jobs) -> model``; scans come one at a time and may be prepared ones.
+        ``(settings, seed, scans, n_jobs, max_memory_mb) -> model``; scans come one at a time and may be prepared
+        ones. The bound is None where there is none.
     apply : callable
         ``(model, scan, max_memory_mb) -> Outcome``; is called from several threads at once. The bound is None, or no
         lower than the least of `memory_need`.
     prepare : callable, optional
-        ``(settings, seed, scan) -> anything that fit accepts in place of the scan``; done once for each scan and
-        shared by all folds, which makes leave-one-out cheap.
+        ``(settings, seed, scan, max_memory_mb) -> anything that fit accepts in place of the scan``; done once for
+        each scan and shared by all folds, which makes leave-one-out cheap.
     memory_need : callable, optional
         ``(model, grid of the image) -> MemoryNeed`` of `apply`.
+    training_need : callable, optional
+        ``(settings, sizes of the training scans, n_jobs, scans read ahead) -> MemoryNeed`` of `fit`; with `prepare`,
+        of preparing them side by side, as its only stage.
     """
 
     settings: Any
     quick: Any
-    fit: Callable[[Any, int, Iterable[Any], int], Any]
+    fit: Callable[[Any, int, Iterable[Any], int, float | None], Any]
     apply: Callable[[Any, AnnotatedScan, float | None], Outcome]
-    prepare: Callable[[Any, int, AnnotatedScan], Any] | None = None
+    prepare: Callable[[Any, int, AnnotatedScan, float | None], Any] | None = None
     memory_need: Callable[[Any, Grid], MemoryNeed] | None = None
+    training_need: Callable[[Any, Sequence[ScanSize], int, int], MemoryNeed] | None = None
 
 
 class Task(Protocol):

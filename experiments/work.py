@@ -65,14 +65,17 @@ class Share:
         Beside the process itself; no bound if None.
     sparing : bool
         Use as little memory as possible: a second try.
+    ahead : int
+        Scans that are read while another one is learned from.
     """
 
     jobs: int = 1
     memory_mb: float | None = None
     sparing: bool = False
+    ahead: int = 0
 
 
-def prepare_scan(plan: Plan, name: str, case: str) -> Result[Any]:
+def prepare_scan(plan: Plan, name: str, case: str, memory_mb: float | None) -> Result[Any]:
     """Extract what a method keeps of one training scan."""
     start, method = time.perf_counter(), plan.methods[name]
     assert method.prepare is not None
@@ -80,7 +83,7 @@ def prepare_scan(plan: Plan, name: str, case: str) -> Result[Any]:
     if scan is None:
         return Result(None, troubles)
     try:
-        value = method.prepare(method.settings, plan.options.seed, scan)
+        value = method.prepare(method.settings, plan.options.seed, scan, memory_mb)
     except Exception as error:
         return Result(None, (Trouble.of(case, "prepare", error),))
     return Result(value, (), time.perf_counter() - start)
@@ -96,7 +99,7 @@ def fit_fold(
     else:
         scans = _training_scans(plan, fold, share, troubles, say)
     try:
-        model = method.fit(method.settings, plan.options.seed, scans, share.jobs)
+        model = method.fit(method.settings, plan.options.seed, scans, share.jobs, share.memory_mb)
     except Exception as error:
         return Result(None, (*troubles, *(Trouble.of(case, "fit", error) for case in fold.test)))
     return Result(model, tuple(troubles), time.perf_counter() - start)
@@ -134,7 +137,7 @@ def _training_scans(
     plan: Plan, fold: Fold, share: Share, troubles: list[Trouble], say: Say | None
 ) -> Iterator[AnnotatedScan]:
     """Training scans of a fold, read ahead by a few."""
-    read = prefetched(lambda case: _loaded(plan, case), fold.train, share.jobs)
+    read = prefetched(lambda case: _loaded(plan, case), fold.train, share.ahead)
     for number, (scan, trouble) in enumerate(read, start=1):
         if say is not None:
             say(f"fold {fold.name}: scan {number} of {len(fold.train)}")

@@ -12,6 +12,7 @@ from regforest.errors import TooLargeError
 
 __all__ = ["MemoryNeed", "Stage", "memory_mb", "resident_mb"]
 
+_COARSER = "give the image at a coarser spacing"
 _UNITS = {"": 1e-6, "K": 1e-3, "M": 1.0, "G": 1e3, "T": 1e6}
 
 
@@ -81,15 +82,15 @@ class MemoryNeed(dict[str, Stage]):
     @property
     def most_mb(self) -> float:
         """Memory of the dearest stage, with no regard to memory."""
-        return max(stage.most_mb for stage in self.values())
+        return max((stage.most_mb for stage in self.values()), default=0.0)
 
     @property
     def least_mb(self) -> float:
         """Memory of the dearest stage with the thinnest slabs."""
-        return max(stage.least_mb for stage in self.values())
+        return max((stage.least_mb for stage in self.values()), default=0.0)
 
-    def check(self, available_mb: float | None, what: str = "this image") -> None:
-        """Refuse work that does not fit even slab by slab.
+    def check(self, available_mb: float | None, what: str = "this image", advice: str = _COARSER) -> None:
+        """Refuse work that does not fit even slab by slab, or with one thread.
 
         Raises
         ------
@@ -101,8 +102,22 @@ class MemoryNeed(dict[str, Stage]):
         name = max(self, key=lambda stage: self[stage].least_mb)
         raise TooLargeError(
             f"{what}: {name} needs {self.least_mb:.0f} MB, but {max(available_mb, 0):.0f} MB are left of the bound "
-            "for memory; raise it, or give the image at a coarser spacing"
+            f"for memory; raise it, or {advice}"
         )
+
+    def threads(self, stage: str, available_mb: float | None, n_jobs: int) -> int:
+        """Return how many of `n_jobs` threads fit into a stage whose `slab_mb` is what one of them takes.
+
+        Examples
+        --------
+        >>> need = MemoryNeed(growing=Stage(100.0, work_mb=80.0, slab_mb=20.0))
+        >>> need.threads("growing", 150.0, 4), need.threads("growing", None, 4)
+        (2, 4)
+        """
+        held_mb, _, each_mb = self[stage]
+        if available_mb is None or not each_mb:
+            return n_jobs
+        return max(1, min(n_jobs, int((available_mb - held_mb) / each_mb)))
 
     def left_for(self, stage: str, available_mb: float | None) -> float | None:
         """Return the bound that the work of a stage has to keep; None if it fits as it is."""

@@ -14,6 +14,7 @@ from regforest.cli._batch import counted
 from regforest.cli._console import start
 from regforest.cli._forecast import will_label, will_make
 from regforest.cli._inputs import cases_of, images_of
+from regforest.datasets.labelled_folder import write_labelled_folder
 from regforest.errors import DataError
 from regforest.io import (
     folder_lock,
@@ -845,6 +846,41 @@ def test_what_does_not_fit_into_the_memory_is_refused_before_it_is_read(tmp_path
     assert "classifying needs 60 MB" in capsys.readouterr().err
     assert FakeLocalizer.seen == []
     assert run("label", *paths, "-o", tmp_path / "out", "--model", model, "--max-memory", "a lot") == 2
+
+
+@pytest.mark.parametrize("what", ["vertebrae", "discs"])
+def test_learning_that_does_not_fit_into_the_memory_is_refused_before_a_scan_is_read(
+    tmp_path, monkeypatch, capsys, what
+):
+    from regforest.datasets.labelled_folder import LabelledCase
+    from tests.vertebrae.toy_spine import toy_scan
+
+    write_labelled_folder(tmp_path / "data", [toy_scan(i) for i in range(2)])
+    monkeypatch.setattr(LabelledCase, "load", lambda self: pytest.fail("read"))
+    words = ["train", what, "--data", tmp_path / "data", "-o", tmp_path / "m.rfm"]
+    assert run(*words, "--max-memory", "1MB") == 3
+    error = capsys.readouterr().err
+    assert "training: " in error
+    assert "MB are left of the bound for memory; raise it, or learn from fewer" in error
+    assert not (tmp_path / "m.rfm").exists()
+
+
+def test_a_bound_that_suffices_changes_nothing_of_a_model(tmp_path):
+    from tests.vertebrae.toy_spine import toy_scan
+
+    write_labelled_folder(tmp_path / "data", [toy_scan(i) for i in range(2)])
+    words = ["train", "vertebrae", "--data", tmp_path / "data", "--quick"]
+    assert run(*words, "-o", tmp_path / "free.rfm") == 0
+    assert run(*words, "-o", tmp_path / "bounded.rfm", "--max-memory", "8GB") == 0
+    assert (tmp_path / "free.rfm").read_bytes() == (tmp_path / "bounded.rfm").read_bytes()
+
+
+def test_what_a_journal_says_of_no_case_does_not_stop_resuming(tmp_path, model):
+    paths = images(tmp_path / "in", "a.nii")
+    assert run("label", *paths, "-o", tmp_path / "out", "--model", model) == 0
+    with (tmp_path / "out" / ".journal.jsonl").open("a") as stream:
+        stream.write('{"event": "finished"}\n{"event": "finished", "case": ["a"]}\n')
+    assert run("label", *paths, "-o", tmp_path / "out", "--model", model, "--resume") == 0
 
 
 def test_two_runs_on_one_folder_of_results_do_not_mix(tmp_path, model, capsys):

@@ -105,7 +105,8 @@ def add_max_memory(parser: argparse.ArgumentParser) -> None:
     """Add ``--max-memory``."""
     parser.add_argument(
         "--max-memory", type=_memory, metavar="SIZE",
-        help="bound for the memory of this process, such as 2GB; what does not fit works in slabs or is refused",
+        help="bound for the memory of this process, such as 2GB; what does not fit works in slabs, with fewer "
+        "threads, or is refused",
     )  # fmt: skip
 
 

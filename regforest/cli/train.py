@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from regforest.cli._batch import Failures, counted, each, folder_to_write, say, with_progress
 from regforest.cli._console import announce_compilation
 from regforest.cli._forecast import say_forecast, will_train
-from regforest.cli._parser import add_command, add_jobs, add_out, positive, seed_number
-from regforest.errors import DataError, UsageError
+from regforest.cli._parser import add_command, add_jobs, add_max_memory, add_out, positive, seed_number
+from regforest.errors import DataError, RegForestError, UsageError
 
 if TYPE_CHECKING:
-    from regforest.datasets import Dataset
-    from regforest.spatial import AnnotatedScan
+    from regforest.datasets import Case, Dataset
+    from regforest.spatial import AnnotatedScan, ScanSize
 
 _EXAMPLE = """\
   regforest phantom ct -n 40 --seed 0 -o phantoms
@@ -38,6 +39,7 @@ def add_commands(commands: Any) -> None:
     parser.add_argument("--limit", type=positive, metavar="N", help="use the first N scans only")
     parser.add_argument("--quick", action="store_true", help="vertebrae: smallest useful settings, for a smoke run")
     add_jobs(parser)
+    add_max_memory(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -61,27 +63,56 @@ def run(arguments: argparse.Namespace) -> int:
     announce_compilation()
     if not arguments.quick:
         say_forecast(will_train(dataset.cases[: arguments.limit], arguments.what, arguments.jobs))
-    scans = _scans(dataset, arguments.limit, failures)
-    localizer = _vertebrae(arguments, scans) if arguments.what == "vertebrae" else _discs(arguments, scans)
+    scans, sizes = _scans(dataset, arguments.limit, failures), _sizes(dataset.cases[: arguments.limit])
+    learn = _vertebrae if arguments.what == "vertebrae" else _discs
+    localizer = learn(arguments, scans, sizes)
     localizer.save(arguments.out)
     say(f"written: {arguments.out}")
     return failures.exit_code
 
 
-def _vertebrae(arguments: argparse.Namespace, scans: Iterator[AnnotatedScan]) -> Any:
+def _vertebrae(arguments: argparse.Namespace, scans: Iterator[AnnotatedScan], sizes: list[ScanSize]) -> Any:
     from regforest.vertebrae import VertebraLocalizer, VertebraSettings
+    from regforest.vertebrae.memory import LEARN_LESS
 
     localizer = VertebraLocalizer(VertebraSettings.quick() if arguments.quick else None, seed=arguments.seed)
-    return localizer.fit(scans, progress=counted("grow trees", "tree"), n_jobs=arguments.jobs)
+    free_mb = _free_mb(arguments)
+    if sizes:
+        localizer.training_need(sizes, arguments.jobs).check(free_mb, "training", LEARN_LESS)
+    progress = counted("grow trees", "tree")
+    return localizer.fit(scans, progress=progress, n_jobs=arguments.jobs, max_memory_mb=free_mb)
 
 
-def _discs(arguments: argparse.Namespace, scans: Iterator[AnnotatedScan]) -> Any:
+def _discs(arguments: argparse.Namespace, scans: Iterator[AnnotatedScan], sizes: list[ScanSize]) -> Any:
     from regforest.discs import DiscLocalizer
+    from regforest.discs.memory import LEARN_LESS
 
     localizer = DiscLocalizer(seed=arguments.seed)
+    free_mb = _free_mb(arguments)
+    if sizes:
+        localizer.training_need(sizes).check(free_mb, "training", LEARN_LESS)
     # the records are small, the scans are not: one scan in memory at a time
-    records = [localizer.prepare(scan) for scan in scans]
-    return localizer.fit(records, progress=counted("learn", "step"), n_jobs=arguments.jobs)
+    records: list[Any] = []
+    for scan in scans:
+        kept_mb = sum(record.size_mb for record in records)
+        records.append(localizer.prepare(scan, None if free_mb is None else free_mb - kept_mb))
+    return localizer.fit(records, counted("learn", "step"), arguments.jobs, free_mb)
+
+
+def _free_mb(arguments: argparse.Namespace) -> float | None:
+    """Leave out of the bound what the process has already."""
+    from regforest._memory import resident_mb
+
+    return None if arguments.max_memory is None else arguments.max_memory - resident_mb()
+
+
+def _sizes(cases: Sequence[Case]) -> list[ScanSize]:
+    """Sizes of the scans as their headers say; what cannot be read fails later, by name."""
+    sizes = []
+    for case in cases:
+        with suppress(RegForestError, OSError):
+            sizes.append(case.size())
+    return sizes
 
 
 def _scans(dataset: Dataset, limit: int | None, failures: Failures) -> Iterator[AnnotatedScan]:

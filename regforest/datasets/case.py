@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from regforest.spatial import AnnotatedScan, Volume
+from regforest.errors import RegForestError
+from regforest.io import LANDMARK_SUFFIXES, read_grid, read_landmarks, split_name
+from regforest.spatial import AnnotatedScan, ScanSize, Volume
 
 __all__ = ["Case", "Dataset", "Fault"]
+
+_VOXEL_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,20 @@ class Case(ABC):
     @abstractmethod
     def load(self) -> AnnotatedScan:
         """Read images and annotation; raises `FileError` or `DataError` that names the file at fault."""
+
+    def size(self) -> ScanSize:
+        """Learn from the headers, and from the landmarks if they are points, how large the scan is.
+
+        Voxels may be floats. Raises `FileError` if the image's header cannot be read.
+        """
+        grid = read_grid(next(iter(self.image_files.values())))
+        levels, masks = 0, self.annotation_file is not None
+        if self.annotation_file is not None and split_name(self.annotation_file, LANDMARK_SUFFIXES)[1]:
+            masks = False
+            with suppress(RegForestError):  # said when the scan is read
+                levels = len(read_landmarks(self.annotation_file, grid))
+        channels = len(self.image_files)
+        return ScanSize(grid, levels, _VOXEL_BYTES * (channels + masks), channels, masks)
 
 
 @dataclass(frozen=True)

@@ -20,20 +20,20 @@ import joblib
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from regforest._memory import MemoryNeed
+from regforest._memory import MemoryNeed, Stage
 from regforest._threads import Progress
 from regforest.discs.chain import best_chain, with_neighbours
 from regforest.discs.channels import channel_notes, channels_by_name
 from regforest.discs.hypotheses import Chain, ChainJudge, in_threads
 from regforest.discs.learned import LEARNING_STEPS, LearnedDiscs
 from regforest.discs.masks import label_image, mask_centre
-from regforest.discs.memory import memory_of_apply
+from regforest.discs.memory import LEARN_LESS, memory_of_apply, memory_of_fit, memory_of_prepare, record_mb
 from regforest.discs.own_views import label_view
 from regforest.discs.settings import DiscSettings
 from regforest.discs.training import TrainingRecord, prepare_record
 from regforest.discs.views import Scene
 from regforest.errors import DataError
-from regforest.spatial import AnnotatedScan, Grid, Landmarks, Localization, Volume
+from regforest.spatial import AnnotatedScan, Grid, Landmarks, Localization, ScanSize, Volume
 
 __all__ = ["DiscLocalizer"]
 
@@ -85,15 +85,34 @@ class DiscLocalizer:
         """Whether masks were learned; if not, label images are all 0."""
         return self.learned_.label is not None
 
-    def prepare(self, scan: AnnotatedScan) -> TrainingRecord:
-        """Extract what `fit` needs of one scan; the record can be pickled and used in many fits."""
+    def prepare(self, scan: AnnotatedScan, max_memory_mb: float | None = None) -> TrainingRecord:
+        """Extract what `fit` needs of one scan; the record can be pickled and used in many fits.
+
+        `max_memory_mb` bounds what this takes, the scan included; `DataError` if it does not fit.
+        """
+        self.prepare_need(scan.size).check(max_memory_mb, scan.name, LEARN_LESS)
         return prepare_record(scan, self.settings, self.seed)
+
+    def prepare_need(self, size: ScanSize) -> MemoryNeed:
+        """Bound the memory of each stage of `prepare` for a scan that need not have been read."""
+        return memory_of_prepare(self.settings, size)
+
+    def training_need(self, sizes: Sequence[ScanSize], n_jobs: int = 1) -> MemoryNeed:
+        """Bound what it takes to prepare scans, `n_jobs` at a time, before they are read: the only stage."""
+        kept_mb = sum(record_mb(self.settings, size) for size in sizes)
+        each_mb = max(self.prepare_need(size).most_mb for size in sizes)
+        return MemoryNeed({"preparing scans": Stage(kept_mb, n_jobs * each_mb, each_mb)})
+
+    def fit_need(self, records: Sequence[TrainingRecord]) -> MemoryNeed:
+        """Bound the memory of each stage of `fit` for scans that have been prepared."""
+        return memory_of_fit(self.settings, records)
 
     def fit(
         self,
         scans: Iterable[AnnotatedScan | TrainingRecord],
         progress: Progress | None = None,
         n_jobs: int = 1,
+        max_memory_mb: float | None = None,
     ) -> DiscLocalizer:
         """Learn from annotated scans, or from what `prepare` made of them (then it takes a second or two).
 
@@ -105,14 +124,19 @@ class DiscLocalizer:
             Called as ``progress(done, total)`` when the scans are prepared and after each part that is learned.
         n_jobs : int
             Threads for preparing scans; does not change the result.
+        max_memory_mb : float, optional
+            Bound for the memory that this takes, scans and records included; does not change the result.
 
         Raises
         ------
         DataError
-            If there is no scan, or the scans' channels differ.
+            If there is no scan, the scans' channels differ, or the work does not fit into the memory.
         """
         step = _counter(progress, LEARNING_STEPS + 1)
-        records = self._records(list(scans), n_jobs)
+        given = list(scans)
+        records = self._records(given, self._prepare_jobs(given, n_jobs, max_memory_mb))
+        given.clear()
+        self.fit_need(records).check(max_memory_mb, "training", LEARN_LESS)
         step()
         self.learned_ = LearnedDiscs.fit(records, self.settings, self.seed, step)
         return self
@@ -327,6 +351,19 @@ class DiscLocalizer:
                     "train on channels that all scans have"
                 )
         return records
+
+    def _prepare_jobs(
+        self, scans: Sequence[AnnotatedScan | TrainingRecord], n_jobs: int, max_memory_mb: float | None
+    ) -> int:
+        """Return how many scans may be prepared side by side; refuse what does not fit."""
+        sizes = [scan.size for scan in scans if isinstance(scan, AnnotatedScan)]
+        if max_memory_mb is None or not sizes:
+            return n_jobs
+        kept_mb = sum(scan.size_mb for scan in scans if isinstance(scan, TrainingRecord))
+        left_mb = max_memory_mb - kept_mb - sum(size.files_mb for size in sizes)
+        need = self.training_need(sizes, n_jobs)
+        need.check(left_mb, "training", LEARN_LESS)
+        return need.threads(next(iter(need)), left_mb, n_jobs)
 
     def _prepared(self, scan: AnnotatedScan | TrainingRecord) -> TrainingRecord:
         return scan if isinstance(scan, TrainingRecord) else self.prepare(scan)

@@ -90,6 +90,11 @@ class TrainingRecord:
     label_weight: Features
     masks: Features
 
+    @property
+    def size_mb(self) -> float:
+        """Megabytes of its arrays."""
+        return sum(value.nbytes for value in vars(self).values() if isinstance(value, np.ndarray)) / 1e6
+
 
 def prepare_record(scan: AnnotatedScan, settings: DiscSettings, seed: int) -> TrainingRecord:
     """Extract everything that training needs from one scan.

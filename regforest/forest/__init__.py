@@ -7,6 +7,7 @@ from regforest.forest.forest import Forest
 from regforest.forest.grow import TreeSettings
 from regforest.forest.grow_on_images import GrownOnImages, TrainingImage, grow_on_images
 from regforest.forest.grow_on_pool import PoolRows, grow_on_pool
+from regforest.forest.memory import forest_memory_mb, growing_memory
 
 __all__ = [
     "Forest",
@@ -18,8 +19,10 @@ __all__ = [
     "TrainingImage",
     "TreeSettings",
     "coarse_to_fine_memory_mb",
+    "forest_memory_mb",
     "grow_on_images",
     "grow_on_pool",
+    "growing_memory",
     "predict_coarse_to_fine",
     "predict_labels",
     "predict_points",

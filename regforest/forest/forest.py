@@ -19,6 +19,7 @@ from regforest.forest.bridge import trees_from_sklearn
 __all__ = ["Forest"]
 
 _PART = 4096  # rows that one thread takes at a time
+_CHUNK_LEAVES = 4096  # that are rounded at a time, in double precision
 _DTYPES = {
     "roots": np.int32, "feature": np.int32, "threshold": np.float32, "left": np.int32, "right": np.int32,
     "leaf": np.int32, "values": np.float32,
@@ -233,9 +234,13 @@ class Forest:
         >>> bool((forest.rounded(4).values * 4 % 1 == 0).all())
         True
         """
-        values = np.rint(self.values * np.float64(steps))
-        values[np.arange(len(values)), values.argmax(axis=1)] += steps - values.sum(axis=1)
-        return replace(self, values=np.asarray(values / steps, np.float32))
+        rounded = np.empty_like(self.values)
+        for start in range(0, len(rounded), _CHUNK_LEAVES):
+            leaves = slice(start, start + _CHUNK_LEAVES)
+            values = np.rint(self.values[leaves] * np.float64(steps))
+            values[np.arange(len(values)), values.argmax(axis=1)] += steps - values.sum(axis=1)
+            rounded[leaves] = values / steps
+        return replace(self, values=rounded)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays that define the forest, for a model file."""

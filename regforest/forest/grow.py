@@ -174,7 +174,9 @@ def grow_forest(
     source = Source(columns.codes, columns.edges, _NO_FIELD)
     trees = grow_trees(source, targets, weights, seeds, settings, n_classes, n_jobs, progress)
     _settle_thresholds(trees, columns.rows, n_jobs)
-    return Grown(Forest.from_trees(trees, len(columns.codes)), np.stack([tree["decrease"] for tree in trees]))
+    features = len(columns.codes)
+    del source, columns  # codes that nobody else holds make room for the second copy of the trees
+    return Grown(Forest.from_trees(trees, features), np.stack([tree["decrease"] for tree in trees]))
 
 
 def grow_trees(

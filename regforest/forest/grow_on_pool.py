@@ -113,8 +113,8 @@ def grow_on_pool(
     if not len(images):
         raise DataError("expected at least one image to learn from, got none")
     seeds = tree_seeds(np.random.RandomState(seed), n_trees)
-    columns = BinnedColumns.from_rows(PoolRows(images, spacing_mm, boxes), seed=seeds.binning, n_jobs=n_jobs)
-    weights = np.ones(len(targets), np.float32)
+    rows, weights = PoolRows(images, spacing_mm, boxes), np.ones(len(targets), np.float32)
     return grow_forest(
-        columns, targets, weights, seeds.trees, settings, n_classes=n_classes, n_jobs=n_jobs, progress=progress
-    ).forest
+        BinnedColumns.from_rows(rows, seed=seeds.binning, n_jobs=n_jobs), targets, weights, seeds.trees, settings,
+        n_classes=n_classes, n_jobs=n_jobs, progress=progress,
+    ).forest  # fmt: skip

@@ -1,6 +1,6 @@
 """Space: grids, volumes, anatomical levels and landmarks. World frame: LPS millimetres."""
 
-from regforest.spatial.annotated import AnnotatedScan
+from regforest.spatial.annotated import AnnotatedScan, ScanSize
 from regforest.spatial.grid import Grid
 from regforest.spatial.hounsfield import hounsfield_doubt
 from regforest.spatial.landmarks import Landmarks
@@ -29,6 +29,7 @@ __all__ = [
     "Landmarks",
     "Level",
     "Localization",
+    "ScanSize",
     "Volume",
     "hounsfield_doubt",
     "level",

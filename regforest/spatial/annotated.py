@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
 from regforest.errors import DataError
+from regforest.spatial.grid import Grid
 from regforest.spatial.landmarks import Landmarks
 from regforest.spatial.volume import Volume
 
-__all__ = ["AnnotatedScan", "is_file_name"]
+__all__ = ["AnnotatedScan", "ScanSize", "is_file_name"]
 
 
 def is_file_name(name: str) -> bool:
@@ -23,6 +25,35 @@ def is_file_name(name: str) -> bool:
     (True, False, False)
     """
     return name not in ("", ".", "..") and not {"/", "\\", "\0"} & set(name)
+
+
+class ScanSize(NamedTuple):
+    """What decides how much memory it takes to learn from a scan.
+
+    Attributes
+    ----------
+    grid : Grid
+        Of its images.
+    levels : int
+        Annotated structures; 0 where that cannot be known before it is read.
+    voxel_bytes : int
+        Bytes of one voxel, all channels and the labels together.
+    channels : int
+        Number of images.
+    masks : bool
+        Whether there may be masks.
+    """
+
+    grid: Grid
+    levels: int = 0
+    voxel_bytes: int = 2
+    channels: int = 1
+    masks: bool = False
+
+    @property
+    def files_mb(self) -> float:
+        """Megabytes of the images and labels in memory."""
+        return float(np.prod(self.grid.shape_zyx, dtype=np.float64)) * self.voxel_bytes / 1e6
 
 
 @dataclass(frozen=True)
@@ -69,6 +100,15 @@ class AnnotatedScan:
             shapes["labels"] = self.labels.grid.shape_zyx
         if len(set(shapes.values())) > 1:
             raise DataError(f"{self.name}: channels and labels must have one shape, got {shapes}")
+
+    @property
+    def size(self) -> ScanSize:
+        """What decides how much memory it takes to learn from this scan."""
+        volumes = [*self.channels.values(), *([] if self.labels is None else [self.labels])]
+        voxel_bytes = sum(volume.voxels.dtype.itemsize for volume in volumes)
+        return ScanSize(
+            self.image.grid, len(self.landmarks), voxel_bytes, len(self.channels), self.labels is not None
+        )
 
     @property
     def image(self) -> Volume:

@@ -6,7 +6,7 @@ shows; a generative model of appearance and shape then settles where each verteb
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from regforest._memory import MemoryNeed
 from regforest._threads import Progress
 from regforest.errors import DataError, ModelError
 from regforest.features import BoxFeatures
 from regforest.forest import Forest, ForestRegressor, PoolRows, TrainingImage
 from regforest.io.models import join_parts, part_of, read_model, write_model
-from regforest.spatial import PAPER_LEVELS, AnnotatedScan, Landmarks, Localization, Volume, hounsfield_doubt
+from regforest.spatial import PAPER_LEVELS, AnnotatedScan, Landmarks, Localization, ScanSize, Volume, hounsfield_doubt
 from regforest.vertebrae.appearance import Appearance
+from regforest.vertebrae.baseline_memory import GROWING_VOTES, expected_voters, memory_of_voting
 from regforest.vertebrae.baseline_sampling import draw_places, draw_voters
 from regforest.vertebrae.baseline_settings import BaselineSettings
 from regforest.vertebrae.chain_prior import ChainPrior, default_chain_prior, fit_chain_prior
+from regforest.vertebrae.memory import LEARN_LESS, DrawnSizes, memory_of_drawing
 from regforest.vertebrae.model_parts import check_reach, stored_settings
 from regforest.vertebrae.regression_votes import cast_votes, completed_spine, grow_vote_forest, with_leaf_votes
 from regforest.vertebrae.sampling import spine_in_view, working_image
@@ -77,6 +80,7 @@ class Baseline2012:
         scans: Iterable[AnnotatedScan],
         progress: Progress | None = None,
         n_jobs: int = 1,
+        max_memory_mb: float | None = None,
     ) -> Baseline2012:
         """Learn from annotated scans; they are read one at a time, and of each its working image is kept.
 
@@ -88,11 +92,15 @@ class Baseline2012:
             Called as ``progress(done, total)`` after each tree.
         n_jobs : int
             Threads for growing the trees; does not change the result.
+        max_memory_mb : float, optional
+            Bound for the memory that this takes, two scans included; does not change the result, but how many
+            threads there are.
 
         Raises
         ------
         DataError
-            If there is no scan, or one without any annotated vertebra in the image.
+            If there is no scan, one without any annotated vertebra in the image, or the work does not fit into the
+            memory.
         """
         s = self.settings
         self.boxes, self.near_boxes = (
@@ -102,22 +110,45 @@ class Baseline2012:
                 (s.near_features, s.near_offset_mm, s.near_box_size_mm),
             )
         )
-        images, drawn, spines = [], [], []
+        images, drawn, spines = list[TrainingImage](), [], []
         for number, scan in enumerate(scans):
+            kept_mb = sum(image.volumes[0].nbytes for image in images) / 1e6
+            one = expected_voters(s, [scan.size])
+            memory_of_drawing([scan.size], one, kept_mb).check(max_memory_mb, scan.name, LEARN_LESS)
             image, arrays = self._training_part(scan, np.random.default_rng([self.seed, number]))
             images.append(image)
             drawn.append(arrays)
             spines.append(scan.landmarks)
         if not drawn:
             raise DataError("training needs at least one annotated scan, there is none")
+        counts = [len(arrays[0]) for arrays in drawn], [len(arrays[2]) + len(arrays[4]) for arrays in drawn]
+        need = memory_of_voting(s, DrawnSizes([image.volumes[0].shape for image in images], *counts), n_jobs)
+        need.check(max_memory_mb, "training", LEARN_LESS)
         moved, annotated, bodies, levels, others = (np.concatenate(part) for part in zip(*drawn, strict=True))
         drawn.clear()
         rows = PoolRows(images, s.spacing_mm, self.boxes).matrix()
-        forest = grow_vote_forest(rows, moved, self._regressor(n_jobs), progress)
+        model = self._regressor(need.threads(GROWING_VOTES, max_memory_mb, n_jobs))
+        forest = grow_vote_forest(rows, moved, model, progress)
         self.forest = with_leaf_votes(forest, rows, moved, annotated, s.sharpness)
         self.appearance = Appearance.fit(bodies, levels, others, s.components)
         self.prior = fit_chain_prior(spines)
         return self
+
+    def training_need(self, sizes: Sequence[ScanSize], n_jobs: int = 1, ahead: int = 0) -> MemoryNeed:
+        """Bound the memory of each stage of `fit` for scans that need not have been read.
+
+        Parameters
+        ----------
+        sizes : sequence of ScanSize
+            The scans.
+        n_jobs : int
+            Threads.
+        ahead : int
+            How many scans are read while another one is learned from.
+        """
+        drawn = expected_voters(self.settings, sizes)
+        drawing = memory_of_drawing(sizes, drawn, drawn.images_mb, ahead)
+        return MemoryNeed(drawing | memory_of_voting(self.settings, drawn, n_jobs))
 
     def locate(self, volume: Volume, n_jobs: int = 1) -> Landmarks:
         """Return the centres of the vertebral bodies in view, LPS mm, with scores."""

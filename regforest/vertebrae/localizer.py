@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,24 +14,32 @@ from regforest._threads import Progress
 from regforest.errors import ModelError
 from regforest.forest import coarse_to_fine_memory_mb, predict_coarse_to_fine
 from regforest.io.models import join_parts, read_model, write_model
-from regforest.spatial import AnnotatedScan, Grid, Landmarks, Localization, Volume, hounsfield_doubt, level
+from regforest.spatial import AnnotatedScan, Grid, Landmarks, Localization, ScanSize, Volume, hounsfield_doubt, level
 from regforest.vertebrae.bodies import BODY, find_bodies, level_shares
 from regforest.vertebrae.box_forest import BoxForest
 from regforest.vertebrae.candidates import Candidates, find_candidates
 from regforest.vertebrae.chain_prior import ChainPrior, fit_chain_prior
 from regforest.vertebrae.dense_labels import BACKGROUND, CLASSES
 from regforest.vertebrae.identification import Identification, identify
+from regforest.vertebrae.memory import (
+    GROWING_BODIES,
+    GROWING_LEVELS,
+    LEARN_LESS,
+    RESAMPLING_BYTES,
+    expected_sizes,
+    memory_of_drawing,
+    memory_of_growing,
+)
 from regforest.vertebrae.model_parts import check_reach, stored_settings
 from regforest.vertebrae.sampling import working_image
 from regforest.vertebrae.settings import VertebraSettings
-from regforest.vertebrae.training import TrainingSet
+from regforest.vertebrae.training import TrainingSet, VoxelSet
 from regforest.vertebrae.verdict import names_in_doubt, steps_in_doubt
 
 __all__ = ["VertebraLocalizer", "VertebraSettings"]
 
 MODEL_KIND = "vertebrae"
 _STEP_WEIGHT = 0.35  # a forest scores each level by itself: the steps have more to add than to scores of regions
-_RESAMPLING_BYTES = 14  # of a voxel of the working image: float32, clipped, rounded, int16
 _MODES_BYTES = 24  # of a voxel of the map of one vertebra: smoothed, maxima, masks
 
 
@@ -66,6 +74,7 @@ class VertebraLocalizer:
         scans: Iterable[AnnotatedScan],
         progress: Progress | None = None,
         n_jobs: int = 1,
+        max_memory_mb: float | None = None,
     ) -> VertebraLocalizer:
         """Learn from annotated scans; they are read one at a time, and of each its working image is kept.
 
@@ -77,19 +86,27 @@ class VertebraLocalizer:
             Called as ``progress(done, total)`` after each tree.
         n_jobs : int
             Threads for growing the trees; does not change the result.
+        max_memory_mb : float, optional
+            Bound for the memory that this takes, two scans included; does not change the result, but how many
+            threads there are.
 
         Raises
         ------
         DataError
-            If there is no scan, or one without any annotated vertebra in the image.
+            If there is no scan, one without any annotated vertebra in the image, or the work does not fit into the
+            memory.
         """
         s = self.settings
-        drawn = TrainingSet.draw(scans, s, self.seed)
-        total = s.trees + s.bodies.trees
-        self.levels = drawn.levels.grow(s.spacing_mm, n_jobs, _part(progress, 0, total))
-        self.bodies = (
-            drawn.bodies.grow(s.spacing_mm, n_jobs, _part(progress, s.trees, total)) if s.bodies.trees else None
-        )
+        drawn = TrainingSet.draw(scans, s, self.seed, max_memory_mb)
+        need = memory_of_growing(s, drawn.sizes(), n_jobs)
+        need.check(max_memory_mb, "training", LEARN_LESS)
+
+        def grow(part: VoxelSet, stage: str, before: int) -> BoxForest:
+            jobs = need.threads(stage, max_memory_mb, n_jobs)
+            return part.grow(s.spacing_mm, jobs, _part(progress, before, s.trees + s.bodies.trees))
+
+        self.levels = grow(drawn.levels, GROWING_LEVELS, 0)
+        self.bodies = grow(drawn.bodies, GROWING_BODIES, s.trees) if s.bodies.trees else None
         self.prior = fit_chain_prior(drawn.spines, false_per_mm3=s.false_per_mm3, step_weight=_STEP_WEIGHT)
         return self
 
@@ -160,6 +177,22 @@ class VertebraLocalizer:
             background=BACKGROUND, max_memory_mb=max_memory_mb, n_jobs=n_jobs,
         )  # fmt: skip
 
+    def training_need(self, sizes: Sequence[ScanSize], n_jobs: int = 1, ahead: int = 0) -> MemoryNeed:
+        """Bound the memory of each stage of `fit` for scans that need not have been read.
+
+        Parameters
+        ----------
+        sizes : sequence of ScanSize
+            The scans.
+        n_jobs : int
+            Threads.
+        ahead : int
+            How many scans are read while another one is learned from.
+        """
+        drawn = expected_sizes(self.settings, sizes)
+        drawing = memory_of_drawing(sizes, drawn, drawn.images_mb, ahead)
+        return MemoryNeed(drawing | memory_of_growing(self.settings, drawn, n_jobs))
+
     def memory_need(self, grid: Grid, voxel_bytes: int, n_jobs: int = 1) -> MemoryNeed:
         """Bound the memory of each stage of `localize` for an image that need not have been read.
 
@@ -185,7 +218,7 @@ class VertebraLocalizer:
             )[1]
         return MemoryNeed({
             "reading": Stage(file_mb, file_mb + 1),  # unpacked, then in order
-            "resampling": Stage(file_mb, file_mb + _RESAMPLING_BYTES * voxels_m),
+            "resampling": Stage(file_mb, file_mb + RESAMPLING_BYTES * voxels_m),
             "classifying": Stage(image_mb + result_mb, table_mb, slab_mb),
             "naming": Stage(image_mb + maps_mb, naming_mb),
         })  # fmt: skip

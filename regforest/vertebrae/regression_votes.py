@@ -83,10 +83,15 @@ def grow_vote_forest(
     progress : callable, optional
         Called as ``progress(done, total)`` after each tree.
     """
-    flat = displacements_mm.reshape(len(rows), -1).astype(np.float64)
-    centred = flat - flat.mean(axis=0)
+    return model.fit(rows, _principal(displacements_mm), progress=progress).forest_
+
+
+def _principal(displacements_mm: NDArray[np.float32]) -> FloatArray:
+    """Principal components (N, 8) of displacements."""
+    centred = displacements_mm.reshape(len(displacements_mm), -1).astype(np.float64)
+    centred -= centred.mean(axis=0)
     _, axes = np.linalg.eigh(centred.T @ centred)
-    return model.fit(rows, centred @ axes[:, -_COMPONENTS:], progress=progress).forest_
+    return np.asarray(centred @ axes[:, -_COMPONENTS:])
 
 
 def with_leaf_votes(

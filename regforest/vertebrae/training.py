@@ -15,6 +15,7 @@ from regforest.forest import TrainingImage, TreeSettings, grow_on_images, grow_o
 from regforest.spatial import AnnotatedScan, Landmarks, Volume
 from regforest.vertebrae.bodies import BodySettings, body_labels
 from regforest.vertebrae.box_forest import BoxForest
+from regforest.vertebrae.memory import LEARN_LESS, DrawnSizes, expected_sizes, memory_of_drawing
 from regforest.vertebrae.sampling import draw_background, draw_training_points, working_image
 from regforest.vertebrae.settings import VertebraSettings
 
@@ -50,6 +51,13 @@ class VoxelSet:
         self.space = BoxSpace(s.max_offset_mm, s.box_size_mm)
         self.boxes = BoxFeatures.from_space(s.features, self.space, self.seed) if s.features else None
 
+    @property
+    def tree_settings(self) -> TreeSettings:
+        """How its trees are grown."""
+        s = self.settings
+        candidates = min(s.features_per_node, s.features) if s.features else s.features_per_node
+        return TreeSettings(candidates, s.max_depth, min_samples_leaf=s.min_samples_leaf)
+
     def add(self, image: Volume, index_zyx: NDArray[np.int64], labels: NDArray[np.float32]) -> None:
         """Add voxels (N, 3) of a working image with their labels."""
         self.labels.append(labels)
@@ -60,15 +68,13 @@ class VoxelSet:
         s, labels = self.settings, np.concatenate(self.labels)
         self.labels.clear()
         if self.boxes is None:
-            tree = TreeSettings(s.features_per_node, s.max_depth, min_samples_leaf=s.min_samples_leaf)
             grown = grow_on_images(
-                self.images, spacing_mm, self.space, labels, tree,
+                self.images, spacing_mm, self.space, labels, self.tree_settings,
                 seed=self.seed, n_trees=s.trees, n_jobs=n_jobs, progress=progress,
             )  # fmt: skip
             return BoxForest(grown.forest.rounded(), grown.boxes)
-        tree = TreeSettings(min(s.features_per_node, s.features), s.max_depth, min_samples_leaf=s.min_samples_leaf)
         forest = grow_on_pool(
-            self.images, spacing_mm, self.boxes, labels, tree,
+            self.images, spacing_mm, self.boxes, labels, self.tree_settings,
             seed=self.seed, n_trees=s.trees, n_jobs=n_jobs, progress=progress,
         )  # fmt: skip
         return BoxForest(forest.rounded(), self.boxes)
@@ -91,14 +97,32 @@ class TrainingSet:
     spines: list[Landmarks]
 
     @classmethod
-    def draw(cls, scans: Iterable[AnnotatedScan], settings: VertebraSettings, seed: int) -> TrainingSet:
-        """Draw balanced voxels of each scan; `DataError` without a scan, or if one has no vertebra in its image."""
+    def draw(
+        cls, scans: Iterable[AnnotatedScan], settings: VertebraSettings, seed: int, max_memory_mb: float | None = None
+    ) -> TrainingSet:
+        """Draw balanced voxels of each scan.
+
+        Raises
+        ------
+        DataError
+            Without a scan, if one has no vertebra in its image, or if its work does not fit into the memory.
+        """
         drawn = cls(VoxelSet(settings, seed), VoxelSet(settings.bodies, seed), [])
+        kept_mb = 0.0
         for number, scan in enumerate(scans):
+            one = expected_sizes(settings, [scan.size])
+            memory_of_drawing([scan.size], one, kept_mb).check(max_memory_mb, scan.name, LEARN_LESS)
             drawn._add(scan, settings, [seed, number])
+            kept_mb += drawn.levels.images[-1].volumes[0].nbytes / 1e6
         if not drawn.spines:
             raise DataError("training needs at least one annotated scan, there is none")
         return drawn
+
+    def sizes(self) -> DrawnSizes:
+        """How much was drawn."""
+        shapes = [image.volumes[0].shape for image in self.levels.images]
+        levels, bodies = ([len(labels) for labels in part.labels] for part in (self.levels, self.bodies))
+        return DrawnSizes(shapes, levels, bodies)
 
     def _add(self, scan: AnnotatedScan, settings: VertebraSettings, seed: list[int]) -> None:
         image = working_image(scan.image, settings.spacing_mm)

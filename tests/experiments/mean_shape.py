@@ -59,12 +59,12 @@ class Model:
 def method(log: Log, settings: Settings = Settings(), *, prepared: bool = False) -> Method:
     """Make the method; it writes into the log."""
 
-    def prepare(settings, seed, scan):
+    def prepare(settings, seed, scan, max_memory_mb):
         with log.lock:
             log.prepared.append(scan.name)
         return scan
 
-    def fit(settings, seed, scans, n_jobs):
+    def fit(settings, seed, scans, n_jobs, max_memory_mb):
         scans = list(scans)
         with log.lock:
             log.fits.append(tuple(scan.name for scan in scans))

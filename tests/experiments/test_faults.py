@@ -1,6 +1,7 @@
 """What goes wrong around a run: memory, disk, files, kills, another run."""
 
 import csv
+import dataclasses
 import errno
 import json
 import os
@@ -8,6 +9,7 @@ import os
 import pytest
 
 from experiments import runner
+from regforest._memory import MemoryNeed, Stage
 from regforest.io import folder_lock
 from tests.experiments.mean_shape import Log, experiment, write_data
 
@@ -116,6 +118,32 @@ def test_a_bound_for_memory_refuses_what_does_not_fit_and_passes_on_what_is_left
     assert run(log, spines, tmp_path / "little", "--max-memory", "410MB") == 3
     with (tmp_path / "little" / "failures.csv").open() as stream:
         assert "classifying needs 120 MB, but 110 MB are left" in stream.read()
+
+
+@pytest.mark.parametrize(("kind", "stage"), [("prepare", "fold all: preparing scans"), ("fit", "fold 1: growing")])
+def test_learning_that_does_not_fit_is_refused_before_a_case_is_read(
+    log, spines, tmp_path, monkeypatch, capsys, kind, stage
+):
+    monkeypatch.setattr("experiments.site.resident_mb", lambda: 300.0)
+    asked = []
+
+    def training_need(settings, sizes, n_jobs, ahead):
+        asked.append((len(sizes), n_jobs, ahead))
+        held_mb = 10.0 * len(sizes) + 20.0 * ahead
+        return MemoryNeed({stage.partition(": ")[2]: Stage(held_mb, n_jobs * 50.0, 50.0)})
+
+    made = experiment(log, spines, prepared=kind == "prepare")
+    method = dataclasses.replace(made.methods["mean"], training_need=training_need)
+    made = dataclasses.replace(made, methods={"mean": method})
+    words = ["--out", str(tmp_path / "little"), "--no-pictures", "--jobs", "2"]
+    assert runner.run(made, [*words, "--max-memory", "370MB"]) == 3
+    assert f"{stage} needs" in capsys.readouterr().err
+    assert not log.applied
+    assert not log.fits
+    assert not log.prepared
+    words[1] = str(tmp_path / "enough")
+    assert runner.run(made, [*words, "--max-memory", "700MB"]) == 0
+    assert len(log.applied) == 6
 
 
 def test_two_runs_on_one_folder_do_not_mix(log, spines, out, capsys):

@@ -127,8 +127,8 @@ def build_parser(
     run.add_argument("--resume", action="store_true", help="go on with an unfinished run in --out")
     run.add_argument(
         "--max-memory", type=_memory, metavar="SIZE", dest="max_memory_mb",
-        help="bound for the memory of a process, learning included, such as 2GB; what does not fit works in slabs, with "
-        "fewer threads, or is refused",
+        help="bound for the memory of a process, learning included, such as 2GB; what does not fit works in slabs, "
+        "with fewer threads, or is refused",
     )  # fmt: skip
     run.add_argument(
         "--scheduler", metavar="ADDRESS", help="do the work on this Dask cluster; local:N starts N processes here"

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from regforest._jit import kernel
 from regforest.features._kernels import feature_at
-from regforest.forest._nodes import Limits, Samples, Space, best_cut
-from regforest.forest._splits import node_codes
+from regforest.forest._nodes import BLOCK, Limits, Node, Samples, Space, best_cut, code_above
 
+_MANY_ROWS = 4096  # from so many samples on, a node reads its codes faster from columns than from rows
 _MOST_DRAWS = 10  # times `max_features`: boxes tried until one varies
 _LOW, _HIGH, _CHANNEL = 0, 3, 6  # columns of a box: first voxel, the one behind the last (z, y, x), channel or -1
 
@@ -42,9 +42,13 @@ class BoxField(NamedTuple):
 
 
 class Source(NamedTuple):
-    """Where features come from: `codes` (features, rows) and `values` (rows, features); boxes if these are empty."""
+    """Where features come from: codes as `columns` (features, rows) and again as `rows`; boxes if these are empty.
 
-    codes: NDArray[np.uint8]
+    `values` (rows, features): what the codes stand for.
+    """
+
+    columns: NDArray[np.uint8]
+    rows: NDArray[np.uint8]
     values: NDArray[np.float32]
     field: BoxField
 
@@ -75,41 +79,62 @@ def random_share(state: NDArray[np.uint64]) -> float:
 
 @kernel
 def choose_column(
-    source: Source,
-    samples: Samples,
-    start: int,
-    stop: int,
-    total_weight: float,
-    total_squares: float,
-    limits: Limits,
-    space: Space,
+    source: Source, samples: Samples, start: int, stop: int, node: Node, limits: Limits, space: Space
 ) -> tuple[int, int, float]:
     """Best feature and code among `max_features` columns drawn without replacement, and its score; or (-1, -1, -1).
 
     As in scikit-learn, drawing goes on until a feature that is not constant in the node has been seen.
     """
     best, best_feature, best_code = -1.0, -1, -1
-    columns, rows, pool, count, varied = source.codes, samples.rows, space.pool, stop - start, False
-    for drawn in range(pool.size):
-        if drawn >= limits.max_features and varied:
-            break
-        other = drawn + random_below(space.state, pool.size - drawn)
+    rows, pool, count, tried, varied = samples.rows[start:stop], space.pool, stop - start, 0, False
+    while tried < pool.size and (tried < limits.max_features or not varied):
+        more = min(max(1, limits.max_features - tried), BLOCK)
+        features = draw_columns(pool, tried, more, space.state)
+        gather_codes(source, rows, features, space.codes)
+        score, which, code, varies = best_cut(space.codes, more, node, limits.min_leaf, space)
+        varied = varied or varies
+        if score > best:
+            best, best_feature, best_code = score, features[which], code
+            space.best_codes[:count] = space.codes[which * count : (which + 1) * count]
+        tried += more
+    if best_feature >= 0:
+        above = code_above(space.best_codes[:count], best_code)
+        for i in range(count):
+            if space.best_codes[i] == best_code or space.best_codes[i] == above:
+                space.best_values[i] = source.values[np.uint64(rows[i]), best_feature]
+    return best_feature, best_code, best
+
+
+@kernel
+def draw_columns(pool: NDArray[np.int32], tried: int, more: int, state: NDArray[np.uint64]) -> NDArray[np.int32]:
+    """Bring `more` columns, drawn from all but the first of the pool that have been `tried`, behind these."""
+    for drawn in range(tried, tried + more):
+        other = drawn + random_below(state, pool.size - drawn)
         feature = pool[other]
         pool[other] = pool[drawn]
         pool[drawn] = feature
-        low, high = node_codes(columns[feature], rows, start, stop, space.codes)
-        if low == high:
-            continue
-        varied = True
-        score, code = best_cut(samples, start, count, low, high, total_weight, total_squares, limits.min_leaf, space)
-        if score > best:
-            best, best_feature, best_code = score, feature, code
-    if best_feature >= 0:
+    return pool[tried : tried + more]
+
+
+@kernel
+def gather_codes(
+    source: Source, rows: NDArray[np.int32], features: NDArray[np.int32], codes: NDArray[np.uint8]
+) -> None:
+    """Write the codes of a node's samples, one feature after the other.
+
+    The rows of a large node lie close to each other in a column; those of a small one do not, but their codes, once
+    read, stay in the cache for the nodes below.
+    """
+    count = rows.size
+    if count >= _MANY_ROWS:
+        for f in range(features.size):
+            for i in range(count):
+                codes[f * count + i] = source.columns[features[f], np.uint64(rows[i])]
+    else:
         for i in range(count):
-            row = np.uint64(rows[start + i])
-            space.best_codes[i] = columns[best_feature, row]
-            space.best_values[i] = source.values[row, best_feature]
-    return best_feature, best_code, best
+            row = np.uint64(rows[i])
+            for f in range(features.size):
+                codes[f * count + i] = source.rows[row, np.uint64(features[f])]
 
 
 @kernel
@@ -118,8 +143,7 @@ def choose_boxes(
     samples: Samples,
     start: int,
     stop: int,
-    total_weight: float,
-    total_squares: float,
+    node: Node,
     limits: Limits,
     space: Space,
     boxes: NDArray[np.int32],
@@ -137,9 +161,8 @@ def choose_boxes(
         low, high = box_values(source.field, samples.rows, start, stop, drawn, space.values)
         if low == high:
             continue
-        varied = True
         encode_evenly(space.values, count, low, high, space.codes)
-        score, code = best_cut(samples, start, count, 0, 255, total_weight, total_squares, limits.min_leaf, space)
+        score, _, code, varied = best_cut(space.codes, 1, node, limits.min_leaf, space)
         if score > best:
             best, best_code = score, code
             boxes[:] = drawn

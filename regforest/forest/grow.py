@@ -150,7 +150,7 @@ def grow_forest(
     DataError
         If targets or weights do not fit the rows, or a class number is out of range.
     """
-    source = Source(columns.codes, columns.rows, _NO_FIELD)
+    source = Source(columns.codes, np.ascontiguousarray(columns.codes.T), columns.rows, _NO_FIELD)
     trees = grow_trees(source, targets, weights, seeds, settings, n_classes, n_jobs, progress)
     return Grown(Forest.from_trees(trees, len(columns.codes)), np.stack([tree["decrease"] for tree in trees]))
 
@@ -169,7 +169,7 @@ def grow_trees(
 
     Returns the arrays of each tree, cut to their lengths, under the names of `TreeArrays`.
     """
-    _check_targets(targets, weights, source.codes.shape[1], n_classes)
+    _check_targets(targets, weights, source.columns.shape[1], n_classes)
     parts = ((source, targets, weights, int(seed), settings, n_classes) for seed in seeds)
     trees = []
     for tree in in_threads(_grow_one, parts, n_jobs):
@@ -218,7 +218,7 @@ def _grow_one(
     samples = Samples(rows, targets[rows] if hard else np.empty(0, np.int32), dense, weights[rows])
     depth = min(settings.max_depth or _DEEPEST, _DEEPEST)
     leaves = min(max(1, len(rows) // settings.min_samples_leaf), 2 ** min(depth, 40))
-    features = len(source.codes)
+    features = len(source.columns)
     feature, left, right, leaf = np.empty((4, 2 * leaves), np.int32)
     tree = TreeArrays(
         feature,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -21,7 +22,7 @@ from regforest.forest.forest import Forest
 
 __all__ = ["BinnedColumns", "Grown", "TreeSettings", "bag_counts", "grow_forest", "grow_trees"]
 
-_EDGES = 255
+_EDGES = 256
 _DEEPEST = 10_000  # stands for "no limit": deeper than any tree of balanced or skewed data gets in practice
 
 
@@ -50,13 +51,16 @@ class BinnedColumns:
     ----------
     codes : ndarray of uint8, shape (features, rows)
         Number of edges below each value.
-    edges : ndarray of float32, shape (features, 255)
+    row_codes : ndarray of uint8, shape (rows, features)
+        The same, row by row.
+    edges : ndarray of float32, shape (features, 256)
         ``value <= edges[f, c]`` exactly where ``code <= c``; infinite beyond the last one used.
     rows : ndarray of float32, shape (rows, features)
         The values themselves.
     """
 
     codes: NDArray[np.uint8]
+    row_codes: NDArray[np.uint8]
     edges: NDArray[np.float32]
     rows: NDArray[np.float32]
 
@@ -81,21 +85,29 @@ class BinnedColumns:
         chosen = np.arange(count)
         if count > quantile_rows:
             chosen = np.sort(np.random.default_rng(seed).choice(count, quantile_rows, replace=False))
-        edges = np.full((rows.shape[1], _EDGES), np.inf, np.float32)
-        find_edges(np.sort(np.ascontiguousarray(rows[chosen].T), axis=1), edges)
-        codes = np.empty((rows.shape[1], count), np.uint8)
-        bounds = np.linspace(0, count, 4 * effective_n_jobs(n_jobs) + 1).astype(int)
-        blocks = ((rows, edges, codes, start, stop) for start, stop in itertools.pairwise(bounds))
-        run_in_threads(_encode_block, blocks, n_jobs)
-        return cls(codes, edges, rows)
+        samples = np.ascontiguousarray(rows[chosen].T)
+        edges = np.full((len(samples), _EDGES), np.inf, np.float32)
+        codes, row_codes = np.empty((len(samples), count), np.uint8), np.empty((count, len(samples)), np.uint8)
+        run_in_threads(_find_edges, ((samples[part], edges[part]) for part in _parts(len(samples), n_jobs)), n_jobs)
+        blocks = ((rows[part], edges, row_codes[part], codes[:, part]) for part in _parts(count, n_jobs))
+        run_in_threads(_encode, blocks, n_jobs)
+        return cls(codes, row_codes, edges, rows)
 
 
-def _encode_block(
-    rows: NDArray[np.float32], edges: NDArray[np.float32], codes: NDArray[np.uint8], start: int, stop: int
+def _parts(count: int, n_jobs: int | None) -> Iterator[slice]:
+    bounds = np.linspace(0, count, 4 * effective_n_jobs(n_jobs) + 1).astype(int)
+    return (slice(start, stop) for start, stop in itertools.pairwise(bounds))
+
+
+def _find_edges(samples: NDArray[np.float32], edges: NDArray[np.float32]) -> None:
+    find_edges(np.sort(samples, axis=1), edges)
+
+
+def _encode(
+    rows: NDArray[np.float32], edges: NDArray[np.float32], row_codes: NDArray[np.uint8], codes: NDArray[np.uint8]
 ) -> None:
-    part = np.empty((len(codes), stop - start), np.uint8)
-    encode(rows[start:stop], edges, part)
-    codes[:, start:stop] = part
+    encode(rows, edges, row_codes)
+    codes[:] = row_codes.T
 
 
 class Grown(NamedTuple):
@@ -150,7 +162,7 @@ def grow_forest(
     DataError
         If targets or weights do not fit the rows, or a class number is out of range.
     """
-    source = Source(columns.codes, np.ascontiguousarray(columns.codes.T), columns.rows, _NO_FIELD)
+    source = Source(columns.codes, columns.row_codes, columns.rows, _NO_FIELD)
     trees = grow_trees(source, targets, weights, seeds, settings, n_classes, n_jobs, progress)
     return Grown(Forest.from_trees(trees, len(columns.codes)), np.stack([tree["decrease"] for tree in trees]))
 

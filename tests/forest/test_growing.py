@@ -17,6 +17,7 @@ def test_codes_count_the_edges_below_a_value(seed, rows, distinct):
     X = (rng.integers(0, distinct, (rows, 3)) / 7).astype(np.float32)
     columns = BinnedColumns.from_rows(X, seed=0)
     np.testing.assert_array_equal(columns.codes, codes_of(X, columns.edges))
+    np.testing.assert_array_equal(columns.row_codes, columns.codes.T)
     for f in range(3):  # what training means by code <= c is what prediction does with value <= edge
         for c in np.unique(columns.codes[f])[:-1]:
             np.testing.assert_array_equal(columns.codes[f] <= c, X[:, f] <= columns.edges[f, c])
@@ -62,20 +63,25 @@ def test_all_three_scans_find_the_split_that_trying_every_code_finds(seed, sampl
     codes, labels, weights, targets = split_case(seed, samples, classes, levels)
     totals, total = (weights[:, None] * targets).sum(axis=0).astype(float), float(weights.sum())
     squares = float((totals**2).sum())
-    left, counts, order = np.zeros(8), np.zeros(256, np.int64), np.empty(samples, np.int32)
+    left, counts, order = np.zeros(8), np.zeros(256, np.int32), np.empty(samples, np.int32)
     no_targets, no_classes = np.empty((0, 8), np.float32), np.empty(0, np.int32)
-    histogram, bins = np.zeros((256, 8)), np.zeros(256)
+    histogram, bins, cuts = np.zeros((256, 8)), np.zeros(256), np.empty((4, 256))
 
-    _splits.sort_codes(codes, samples, 0, 255, counts, order)
+    def best(found):
+        return _splits.best_of_cuts(cuts, found, total)
+
+    _splits.sort_codes(codes, 0, 255, counts, order)
     np.testing.assert_array_equal(order, np.argsort(codes, kind="stable"))
-    by_class = _splits.scan_classes(codes, order, labels, weights, 0, samples, totals, total, squares, min_leaf, left)
-    by_target = _splits.scan_targets(codes, order, targets, weights, 0, samples, totals, total, min_leaf, left)
-    _splits.fill_histogram(codes, labels, no_targets, weights, 0, samples, histogram, bins, counts)
-    by_histogram = _splits.scan_histogram(histogram, bins, counts, 0, 255, samples, totals, total, min_leaf, left)
+    by_class = best(_splits.scan_classes(codes, order, labels, weights, totals, squares, min_leaf, left, cuts))
+    by_target = best(_splits.scan_targets(codes, order, targets, weights, totals, min_leaf, left, cuts))
+    _splits.fill_histogram(codes, labels, no_targets, weights, histogram, bins, counts)
+    by_histogram = best(
+        _splits.scan_histogram(histogram, bins, counts, 0, 255, samples, totals, min_leaf, left, cuts)
+    )
     histogram[:], bins[:], counts[:] = 0, 0, 0
-    _splits.fill_histogram(codes, no_classes, targets, weights, 0, samples, histogram, bins, counts)
-    by_soft_histogram = _splits.scan_histogram(
-        histogram, bins, counts, 0, 255, samples, totals, total, min_leaf, left
+    _splits.fill_histogram(codes, no_classes, targets, weights, histogram, bins, counts)
+    by_soft_histogram = best(
+        _splits.scan_histogram(histogram, bins, counts, 0, 255, samples, totals, min_leaf, left, cuts)
     )
 
     score, code = exhaustive_split(codes, targets.astype(float), weights.astype(float), min_leaf)

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from regforest._jit import kernel
 from regforest.forest._candidates import Source, choose_boxes, choose_column
 from regforest.forest._nodes import BLOCK, Limits, Samples, Space, TreeArrays, divide, middle_of_gap, node_of
-from regforest.forest._outputs import padded
-from regforest.forest._splits import node_totals, sum_of_squares
+from regforest.forest._outputs import aligned_zeros, padded
+from regforest.forest._splits import FEW, node_totals, sum_of_squares
 
 _PURE = 1e-7  # an impurity below this share of the largest possible one is rounding
 
@@ -71,7 +71,7 @@ def work_space(source: Source, samples: Samples, outputs: int, state: NDArray[np
     """Allocate what one tree needs; `outputs` is padded."""
     features, count = source.columns.shape[0], samples.rows.size
     return Space(
-        np.empty(count * (min(features, BLOCK) if features else 1), np.uint8),
+        np.empty(count * (min(features, BLOCK) if features else 1) + FEW, np.uint8),
         np.empty(count, np.uint8),
         np.empty(count, np.float32),
         np.empty(count, np.float32),
@@ -80,13 +80,13 @@ def work_space(source: Source, samples: Samples, outputs: int, state: NDArray[np
         np.empty(samples.classes.size, np.int32),
         np.empty(count, np.float32),
         np.empty(samples.targets.shape, np.float32),
-        np.empty(256 * outputs, np.float64),
+        aligned_zeros(256 * outputs),
         np.empty(256, np.float64),
         np.zeros(256, np.int32),
         np.empty((4, 256), np.float64),
-        np.zeros(outputs, np.float64),
-        np.empty(outputs, np.float64),
-        np.empty(outputs, np.float64),
+        aligned_zeros(outputs),
+        aligned_zeros(outputs),
+        aligned_zeros(outputs),
         np.empty(outputs, np.int32),
         np.arange(features).astype(np.int32),
         state,

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from regforest._jit import kernel
 from regforest.forest._outputs import padded
 from regforest.forest._splits import (
-    TINY,
     best_of_cuts,
     fill_histogram,
     lowest_and_highest,
@@ -149,11 +148,11 @@ def best_cut(
         if low == high:
             continue
         varied = True
-        if count > TINY and count * _HISTOGRAM_COST >= (high - low + 1) * totals.size:
+        if count * _HISTOGRAM_COST >= (high - low + 1) * totals.size:
             histogram[low : high + 1] = 0
             bin_weights[low : high + 1] = 0
             fill_histogram(column, classes, targets, weights, histogram, bin_weights, counts)
-            found = scan_histogram(histogram, bin_weights, counts, low, high, count, totals, min_leaf, left, cuts)
+            found = scan_histogram(histogram, bin_weights, counts, low, high, count, totals, min_leaf, cuts)
             counts[low : high + 1] = 0
         else:
             sort_codes(column, low, high, counts, order)

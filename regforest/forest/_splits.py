@@ -12,12 +12,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
 from regforest._jit import kernel
-from regforest.forest._outputs import add_weighted, split_squares
+from regforest.forest._outputs import add_up, add_weighted, split_squares
 
-TINY = 24  # up to so many samples an insertion sort beats a counting sort
+FEW = 64  # up to so many codes are sorted by comparing each with all
+_CODES = ir.VectorType(ir.IntType(8), FEW)
 
 
 @kernel
@@ -63,18 +67,42 @@ def lowest_and_highest(codes: NDArray[np.uint8]) -> tuple[int, int]:
     return int(low), int(high)
 
 
+def place_among(codes: NDArray[np.uint8], i: int) -> int:
+    """Place of the i-th of at most `FEW` codes in ascending order, stable; as many are read, whatever follows."""
+    return int(np.count_nonzero(codes < codes[i]) + np.count_nonzero(codes[:i] == codes[i]))
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _place_among(context: Any, codes: Any, i: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        codes = context.make_array(signature.args[0])(context, builder, arguments[0])
+        all_codes = builder.load(builder.bitcast(codes.data, _CODES.as_pointer()))
+        all_codes.align = 1
+        code = builder.load(builder.gep(codes.data, [arguments[1]]))
+        undefined = ir.Constant(_CODES, ir.Undefined)
+        code = builder.insert_element(undefined, code, ir.IntType(32)(0))
+        code = builder.shuffle_vector(code, undefined, ir.Constant(ir.VectorType(ir.IntType(32), FEW), None))
+        word = ir.IntType(FEW)
+        lower = builder.bitcast(builder.icmp_unsigned("<", all_codes, code), word)
+        equal = builder.bitcast(builder.icmp_unsigned("==", all_codes, code), word)
+        valid = builder.lshr(word(-1), builder.sub(word(FEW), codes.nitems))
+        before = builder.sub(builder.shl(word(1), arguments[1]), word(1))
+        return builder.add(builder.ctpop(builder.and_(lower, valid)), builder.ctpop(builder.and_(equal, before)))
+
+    return types.int64(codes, types.int64), generate
+
+
+overload(place_among, inline="always")(lambda codes, i: lambda codes, i: _place_among(codes, i))
+
+
 @kernel
 def sort_codes(
     codes: NDArray[np.uint8], low: int, high: int, counts: NDArray[np.int32], order: NDArray[np.int32]
 ) -> None:
     """Write into `order` the positions of the codes by ascending code, stable."""
-    if codes.size <= TINY:
+    if codes.size <= FEW:
         for i in range(codes.size):
-            j = i
-            while j > 0 and codes[order[j - 1]] > codes[i]:
-                order[j] = order[j - 1]
-                j -= 1
-            order[j] = i
+            order[place_among(codes, i)] = i
         return
     for i in range(codes.size):
         counts[codes[i]] += 1
@@ -182,22 +210,17 @@ def scan_histogram(
     samples: int,
     totals: NDArray[np.float64],
     min_leaf: int,
-    left: NDArray[np.float64],
     cuts: NDArray[np.float64],
 ) -> int:
     """Move one code at a time to the left."""
     left_weight, left_count, found = 0.0, 0, 0
+    add_up(histogram, low, high)
     for code in range(low, high):
-        if counts[code] == 0:
-            continue
         left_count += counts[code]
         left_weight += bin_weights[code]
-        add_weighted(left, histogram[code], 1.0)
-        if left_count >= min_leaf and samples - left_count >= min_leaf:
-            cuts[0, found], cuts[1, found] = split_squares(left, totals)
-            cuts[2, found], cuts[3, found] = left_weight, code
-            found += 1
-    left[:] = 0
+        cuts[0, found], cuts[1, found] = split_squares(histogram[code], totals)
+        cuts[2, found], cuts[3, found] = left_weight, code
+        found += (counts[code] > 0) & (left_count >= min_leaf) & (samples - left_count >= min_leaf)
     return found
 
 

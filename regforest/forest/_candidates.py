@@ -15,7 +15,7 @@ from regforest._jit import kernel
 from regforest.features._kernels import feature_at
 from regforest.forest._nodes import BLOCK, Limits, Node, Samples, Space, best_cut, code_above
 
-_MANY_ROWS = 4096  # from so many samples on, a node reads its codes faster from columns than from rows
+_MANY_ROWS = 2048  # from so many samples on, a node reads its codes faster from columns than from rows
 _MOST_DRAWS = 10  # times `max_features`: boxes tried until one varies
 _LOW, _HIGH, _CHANNEL = 0, 3, 6  # columns of a box: first voxel, the one behind the last (z, y, x), channel or -1
 

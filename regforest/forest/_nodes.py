@@ -21,7 +21,7 @@ from regforest.forest._splits import (
 )
 
 BLOCK = 32  # features that are tried together
-_HISTOGRAM_COST = 16  # a sample in a sort costs as much as so many cells of a histogram
+_SAMPLE_COST = 16  # of sorting and scanning, where a code of a histogram costs 8 and as many as it has outputs
 
 
 class Samples(NamedTuple):
@@ -139,7 +139,7 @@ def best_cut(
     """
     classes, targets, weights, totals, squares, weight = node
     order, counts, cuts, count = space.order, space.counts, space.cuts, weights.size
-    left = space.left[: totals.size]
+    left, code_cost = space.left[: totals.size], totals.size + 8 if classes.size else 8
     bin_weights, histogram = space.bin_weights, space.histogram[: 256 * totals.size].reshape(256, totals.size)
     best, best_feature, best_code, varied = -1.0, -1, -1, False
     for feature in range(features):
@@ -148,7 +148,7 @@ def best_cut(
         if low == high:
             continue
         varied = True
-        if count * _HISTOGRAM_COST >= (high - low + 1) * totals.size:
+        if count * _SAMPLE_COST >= (high - low + 1) * code_cost:
             histogram[low : high + 1] = 0
             bin_weights[low : high + 1] = 0
             fill_histogram(column, classes, targets, weights, histogram, bin_weights, counts)

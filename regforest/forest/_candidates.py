@@ -1,4 +1,4 @@
-"""Compiled kernels that choose a node's split: among columns of a table, or among boxes drawn on the spot.
+"""Where candidates for a node's split come from, and compiled kernels that choose among boxes drawn on the spot.
 
 Glocker et al. (MICCAI 2013) draw features anew at every node, from all boxes that there could be; a table holds a
 fixed pool of them.
@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from regforest._jit import kernel
 from regforest.features._kernels import feature_at
-from regforest.forest._nodes import BLOCK, Limits, Node, Samples, Space, best_cut, code_above
+from regforest.forest._nodes import Limits, Node, Samples, Space, best_cut
 
-_MANY_ROWS = 2048  # from so many samples on, a node reads its codes faster from columns than from rows
 _MOST_DRAWS = 10  # times `max_features`: boxes tried until one varies
 _LOW, _HIGH, _CHANNEL = 0, 3, 6  # columns of a box: first voxel, the one behind the last (z, y, x), channel or -1
 
@@ -75,66 +74,6 @@ def random_below(state: NDArray[np.uint64], limit: int) -> int:
 def random_share(state: NDArray[np.uint64]) -> float:
     """Draw uniformly from [0, 1)."""
     return float(random_bits(state)) * 2.0**-53
-
-
-@kernel
-def choose_column(
-    source: Source, samples: Samples, start: int, stop: int, node: Node, limits: Limits, space: Space
-) -> tuple[int, int, float]:
-    """Best feature and code among `max_features` columns drawn without replacement, and its score; or (-1, -1, -1).
-
-    As in scikit-learn, drawing goes on until a feature that is not constant in the node has been seen.
-    """
-    best, best_feature, best_code = -1.0, -1, -1
-    rows, pool, count, tried, varied = samples.rows[start:stop], space.pool, stop - start, 0, False
-    while tried < pool.size and (tried < limits.max_features or not varied):
-        more = min(max(1, limits.max_features - tried), BLOCK)
-        features = draw_columns(pool, tried, more, space.state)
-        gather_codes(source, rows, features, space.codes)
-        score, which, code, varies = best_cut(space.codes, more, node, limits.min_leaf, space)
-        varied = varied or varies
-        if score > best:
-            best, best_feature, best_code = score, features[which], code
-            space.best_codes[:count] = space.codes[which * count : (which + 1) * count]
-        tried += more
-    if best_feature >= 0:
-        above = code_above(space.best_codes[:count], best_code)
-        for i in range(count):
-            if space.best_codes[i] == best_code or space.best_codes[i] == above:
-                space.best_values[i] = source.values[np.uint64(rows[i]), best_feature]
-    return best_feature, best_code, best
-
-
-@kernel
-def draw_columns(pool: NDArray[np.int32], tried: int, more: int, state: NDArray[np.uint64]) -> NDArray[np.int32]:
-    """Bring `more` columns, drawn from all but the first of the pool that have been `tried`, behind these."""
-    for drawn in range(tried, tried + more):
-        other = drawn + random_below(state, pool.size - drawn)
-        feature = pool[other]
-        pool[other] = pool[drawn]
-        pool[drawn] = feature
-    return pool[tried : tried + more]
-
-
-@kernel
-def gather_codes(
-    source: Source, rows: NDArray[np.int32], features: NDArray[np.int32], codes: NDArray[np.uint8]
-) -> None:
-    """Write the codes of a node's samples, one feature after the other.
-
-    The rows of a large node lie close to each other in a column; those of a small one do not, but their codes, once
-    read, stay in the cache for the nodes below.
-    """
-    count = rows.size
-    if count >= _MANY_ROWS:
-        for f in range(features.size):
-            for i in range(count):
-                codes[f * count + i] = source.columns[features[f], np.uint64(rows[i])]
-    else:
-        for i in range(count):
-            row = np.uint64(rows[i])
-            for f in range(features.size):
-                codes[f * count + i] = source.rows[row, np.uint64(features[f])]
 
 
 @kernel

@@ -6,10 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regforest._jit import kernel
-from regforest.forest._candidates import Source, choose_boxes, choose_column
+from regforest.forest._candidates import Source, choose_boxes
+from regforest.forest._columns import choose_column
+from regforest.forest._comparisons import FEW
 from regforest.forest._nodes import BLOCK, Limits, Samples, Space, TreeArrays, divide, middle_of_gap, node_of
 from regforest.forest._outputs import aligned_zeros, padded
-from regforest.forest._splits import FEW, node_totals, sum_of_squares
+from regforest.forest._splits import node_totals, sum_of_squares
 
 _PURE = 1e-7  # an impurity below this share of the largest possible one is rounding
 

@@ -31,7 +31,7 @@ def padded(outputs: int) -> int:
 
 @kernel
 def aligned_zeros(size: int) -> NDArray[np.float64]:
-    """Return zeros that begin at a multiple of 64 bytes: a vector that crosses such a border takes many times as long."""
+    """Return zeros from a multiple of 64 bytes on: vectors that cross one are written and read again far slower."""
     room = np.zeros(size + LANES, np.float64)
     first = -(room.ctypes.data // room.itemsize) % LANES
     return room[first : first + size]

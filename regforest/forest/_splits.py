@@ -12,16 +12,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
 from regforest._jit import kernel
+from regforest.forest._comparisons import FEW, place_among
 from regforest.forest._outputs import add_up, add_weighted, split_squares
-
-FEW = 64  # up to so many codes are sorted by comparing each with all
-_CODES = ir.VectorType(ir.IntType(8), FEW)
 
 
 @kernel
@@ -65,34 +60,6 @@ def lowest_and_highest(codes: NDArray[np.uint8]) -> tuple[int, int]:
         low = min(low, codes[i])
         high = max(high, codes[i])
     return int(low), int(high)
-
-
-def place_among(codes: NDArray[np.uint8], i: int) -> int:
-    """Place of the i-th of at most `FEW` codes in ascending order, stable; as many are read, whatever follows."""
-    return int(np.count_nonzero(codes < codes[i]) + np.count_nonzero(codes[:i] == codes[i]))
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def _place_among(context: Any, codes: Any, i: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        codes = context.make_array(signature.args[0])(context, builder, arguments[0])
-        all_codes = builder.load(builder.bitcast(codes.data, _CODES.as_pointer()))
-        all_codes.align = 1
-        code = builder.load(builder.gep(codes.data, [arguments[1]]))
-        undefined = ir.Constant(_CODES, ir.Undefined)
-        code = builder.insert_element(undefined, code, ir.IntType(32)(0))
-        code = builder.shuffle_vector(code, undefined, ir.Constant(ir.VectorType(ir.IntType(32), FEW), None))
-        word = ir.IntType(FEW)
-        lower = builder.bitcast(builder.icmp_unsigned("<", all_codes, code), word)
-        equal = builder.bitcast(builder.icmp_unsigned("==", all_codes, code), word)
-        valid = builder.lshr(word(-1), builder.sub(word(FEW), codes.nitems))
-        before = builder.sub(builder.shl(word(1), arguments[1]), word(1))
-        return builder.add(builder.ctpop(builder.and_(lower, valid)), builder.ctpop(builder.and_(equal, before)))
-
-    return types.int64(codes, types.int64), generate
-
-
-overload(place_among, inline="always")(lambda codes, i: lambda codes, i: _place_among(codes, i))
 
 
 @kernel

@@ -23,7 +23,7 @@ def choose_column(
     best, best_feature, best_code = -1.0, -1, -1
     rows, pool, count, tried, varied = samples.rows[start:stop], space.pool, stop - start, 0, False
     while tried < pool.size and (tried < limits.max_features or not varied):
-        more = min(max(1, limits.max_features - tried), BLOCK)
+        more = min(max(1, limits.max_features - tried), pool.size - tried, BLOCK)
         features = draw_columns(pool, tried, more, space.state)
         gather_codes(source, rows, features, space.codes)
         score, which, code, varies = best_cut(space.codes, more, node, limits.min_leaf, space)

@@ -108,12 +108,8 @@ def scan_classes(
         left_squares += weight * (weight + 2 * here)
         right_squares += weight * (weight - 2 * (totals[k] - here))
         left_weight += weight
-        cuts[0, found], cuts[1, found], cuts[2, found], cuts[3, found] = (
-            left_squares,
-            right_squares,
-            left_weight,
-            code,
-        )
+        cuts[0, found], cuts[1, found] = left_squares, right_squares
+        cuts[2, found], cuts[3, found] = left_weight, code
         found += (next_code != code) & (i + 1 >= min_leaf)
         code = next_code
     left[:] = 0

@@ -112,10 +112,10 @@ def _scaled_sums(builder: Any, here: Any, corners: Any, first: int, scale: Any) 
 
 
 def in_all_lanes(builder: Any, number: Any, vector: Any) -> Any:
-    """Emit a vector of a type of `LANES` lanes that holds a number in each of them."""
+    """Emit a vector of a type that holds a number in each of its lanes."""
     undefined = ir.Constant(vector, ir.Undefined)
     single = builder.insert_element(undefined, number, _LANE(0))
-    return builder.shuffle_vector(single, undefined, ir.Constant(_INTS, [0] * LANES))
+    return builder.shuffle_vector(single, undefined, ir.Constant(ir.VectorType(_LANE, vector.count), None))
 
 
 # the compiler compares the signatures of both functions, annotations included: lambdas have none

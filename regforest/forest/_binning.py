@@ -6,19 +6,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regforest._jit import kernel
-
-_ROW_BLOCK = 128
+from regforest.forest._comparisons import LIMITS, count_below
 
 
 @kernel
 def find_edges(columns: NDArray[np.float32], edges: NDArray[np.float32]) -> None:
-    """Bin edges from sorted samples, columns[feature, sample]; unused edges stay infinite.
+    """Bin edges from sorted samples, columns[feature, sample]; unused edges, and the last, stay infinite.
 
     Where there are more distinct values than bins, an edge is set where another 1/bins of the samples has passed;
     runs of equal values are never cut. An edge lies midway between two values, below the upper one.
     """
     samples = columns.shape[1]
-    bins = edges.shape[1] + 1
+    bins = edges.shape[1]
     for f in range(columns.shape[0]):
         values = columns[f]
         distinct = 1
@@ -36,16 +35,9 @@ def find_edges(columns: NDArray[np.float32], edges: NDArray[np.float32]) -> None
 
 @kernel
 def encode(rows: NDArray[np.float32], edges: NDArray[np.float32], codes: NDArray[np.uint8]) -> None:
-    """Count the edges below each value, codes[feature, row], by binary search over 256 places."""
-    for start in range(0, rows.shape[0], _ROW_BLOCK):
-        stop = min(start + _ROW_BLOCK, rows.shape[0])
+    """Count the edges below each value, codes[row, feature]: every sixteenth edge first, then those in between."""
+    sixteenth = np.ascontiguousarray(edges[:, LIMITS - 1 :: LIMITS])
+    for i in range(rows.shape[0]):
         for f in range(rows.shape[1]):
-            places = edges[f]
-            for i in range(start, stop):
-                value = rows[i, f]
-                below = 0
-                step = 128
-                while step > 0:
-                    below += step if places[below + step - 1] < value else 0
-                    step >>= 1
-                codes[f, i] = below
+            first = LIMITS * count_below(sixteenth[f], 0, rows[i, f])
+            codes[i, f] = first + count_below(edges[f], first, rows[i, f])

@@ -1,4 +1,4 @@
-"""Compiled kernels that choose a node's split: among columns of a table, or among boxes drawn on the spot.
+"""Where candidates for a node's split come from, and compiled kernels that choose among boxes drawn on the spot.
 
 Glocker et al. (MICCAI 2013) draw features anew at every node, from all boxes that there could be; a table holds a
 fixed pool of them.
@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from regforest._jit import kernel
 from regforest.features._kernels import feature_at
-from regforest.forest._nodes import Limits, Samples, Space, best_cut
-from regforest.forest._splits import node_codes
+from regforest.forest._nodes import Limits, Node, Samples, Space, best_cut
 
 _MOST_DRAWS = 10  # times `max_features`: boxes tried until one varies
 _LOW, _HIGH, _CHANNEL = 0, 3, 6  # columns of a box: first voxel, the one behind the last (z, y, x), channel or -1
@@ -42,9 +41,13 @@ class BoxField(NamedTuple):
 
 
 class Source(NamedTuple):
-    """Where features come from: `codes` (features, rows) and `edges` (features, 255); boxes if these are empty."""
+    """Where features come from: codes as `columns` (features, rows) and again as `rows`; boxes if these are empty.
 
-    codes: NDArray[np.uint8]
+    `edges` (features, 256): the values that bound the codes.
+    """
+
+    columns: NDArray[np.uint8]
+    rows: NDArray[np.uint8]
     edges: NDArray[np.float32]
     field: BoxField
 
@@ -74,50 +77,12 @@ def random_share(state: NDArray[np.uint64]) -> float:
 
 
 @kernel
-def choose_column(
-    source: Source,
-    samples: Samples,
-    start: int,
-    stop: int,
-    total_weight: float,
-    total_squares: float,
-    limits: Limits,
-    space: Space,
-) -> tuple[int, int, float]:
-    """Best feature and code among `max_features` columns drawn without replacement, and its score; or (-1, -1, -1).
-
-    As in scikit-learn, drawing goes on until a feature that is not constant in the node has been seen.
-    """
-    best, best_feature, best_code = -1.0, -1, -1
-    columns, rows, pool, count, varied = source.codes, samples.rows, space.pool, stop - start, False
-    for drawn in range(pool.size):
-        if drawn >= limits.max_features and varied:
-            break
-        other = drawn + random_below(space.state, pool.size - drawn)
-        feature = pool[other]
-        pool[other] = pool[drawn]
-        pool[drawn] = feature
-        low, high = node_codes(columns[feature], rows, start, stop, space.codes)
-        if low == high:
-            continue
-        varied = True
-        score, code = best_cut(samples, start, count, low, high, total_weight, total_squares, limits.min_leaf, space)
-        if score > best:
-            best, best_feature, best_code = score, feature, code
-    if best_feature >= 0:
-        for i in range(count):
-            space.best_codes[i] = columns[best_feature, np.uint64(rows[start + i])]
-    return best_feature, best_code, best
-
-
-@kernel
 def choose_boxes(
     source: Source,
     samples: Samples,
     start: int,
     stop: int,
-    total_weight: float,
-    total_squares: float,
+    node: Node,
     limits: Limits,
     space: Space,
     boxes: NDArray[np.int32],
@@ -135,9 +100,8 @@ def choose_boxes(
         low, high = box_values(source.field, samples.rows, start, stop, drawn, space.values)
         if low == high:
             continue
-        varied = True
         encode_evenly(space.values, count, low, high, space.codes)
-        score, code = best_cut(samples, start, count, 0, 255, total_weight, total_squares, limits.min_leaf, space)
+        score, _, code, varied = best_cut(space.codes, 1, node, limits.min_leaf, space)
         if score > best:
             best, best_code = score, code
             boxes[:] = drawn

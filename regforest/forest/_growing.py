@@ -6,9 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regforest._jit import kernel
-from regforest.forest._candidates import Source, choose_boxes, choose_column
-from regforest.forest._nodes import Limits, Samples, Space, TreeArrays, divide, middle_of_gap
-from regforest.forest._outputs import padded
+from regforest.forest._candidates import Source, choose_boxes
+from regforest.forest._columns import choose_column
+from regforest.forest._comparisons import FEW
+from regforest.forest._nodes import BLOCK, Limits, Samples, Space, TreeArrays, divide, middle_of_gap, node_of
+from regforest.forest._outputs import aligned_zeros, padded
 from regforest.forest._splits import node_totals, sum_of_squares
 
 _PURE = 1e-7  # an impurity below this share of the largest possible one is rounding
@@ -26,7 +28,7 @@ def grow_tree(
     other.
     """
     outputs, drawn = tree.values.shape[1], tree.boxes.shape[0] > 0
-    space = work_space(source.codes.shape[0], samples, padded(outputs), state)
+    space = work_space(source, samples, padded(outputs), state)
     stack = np.empty((limits.max_depth + 2, 4), np.int64)
     stack[0, 0], stack[0, 1], stack[0, 2], stack[0, 3] = 0, 0, samples.rows.size, 0
     waiting, nodes, leaves, boxes = 1, 1, 0, 0
@@ -38,17 +40,14 @@ def grow_tree(
         feature, code, score = -1, -1, -1.0
         divisible = depth < limits.max_depth and stop - start >= max(limits.min_split, 2 * limits.min_leaf)
         if divisible and squares - total_squares / weight > _PURE * squares:
+            sums = node_of(samples, start, stop, weight, space)
             if drawn:
-                code, score = choose_boxes(
-                    source, samples, start, stop, weight, total_squares, limits, space, tree.boxes[boxes]
-                )
+                code, score = choose_boxes(source, samples, start, stop, sums, limits, space, tree.boxes[boxes])
                 if code >= 0:
                     feature = boxes
                     boxes += 1
             else:
-                feature, code, score = choose_column(
-                    source, samples, start, stop, weight, total_squares, limits, space
-                )
+                feature, code, score = choose_column(source, samples, start, stop, sums, limits, space)
         tree.feature[node], tree.threshold[node] = feature, 0
         if feature < 0:
             tree.left[node], tree.right[node], tree.leaf[node] = -1, -1, leaves
@@ -71,24 +70,28 @@ def grow_tree(
 
 
 @kernel
-def work_space(features: int, samples: Samples, outputs: int, state: NDArray[np.uint64]) -> Space:
+def work_space(source: Source, samples: Samples, outputs: int, state: NDArray[np.uint64]) -> Space:
     """Allocate what one tree needs; `outputs` is padded."""
-    count = samples.rows.size
+    features, count = source.columns.shape[0], samples.rows.size
     drawn = 0 if features else count  # of columns the codes alone are looked at
     return Space(
+        np.empty(count * (min(features, BLOCK) if features else 1) + FEW, np.uint8),
         np.empty(count, np.uint8),
         np.empty(drawn, np.float32),
-        np.empty(count, np.uint8),
         np.empty(drawn, np.float32),
         np.empty(count, np.int32),
         np.empty(count, np.int32),
+        np.empty(samples.classes.size, np.int32),
         np.empty(count, np.float32),
         np.empty(samples.targets.shape, np.float32),
-        np.empty((256, outputs), np.float64),
+        aligned_zeros(256 * outputs),
         np.empty(256, np.float64),
-        np.zeros(256, np.int64),
-        np.zeros(outputs, np.float64),
-        np.empty(outputs, np.float64),
+        np.zeros(256, np.int32),
+        np.empty((4, 256), np.float64),
+        aligned_zeros(outputs),
+        aligned_zeros(outputs),
+        aligned_zeros(outputs),
+        np.empty(outputs, np.int32),
         np.arange(features).astype(np.int32),
         state,
     )

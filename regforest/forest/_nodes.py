@@ -8,9 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regforest._jit import kernel
-from regforest.forest._splits import TINY, fill_histogram, scan_classes, scan_histogram, scan_targets, sort_codes
+from regforest.forest._outputs import padded
+from regforest.forest._splits import (
+    best_of_cuts,
+    fill_histogram,
+    lowest_and_highest,
+    scan_classes,
+    scan_histogram,
+    scan_targets,
+    sort_codes,
+    sum_of_squares,
+)
 
-_HISTOGRAM_COST = 16  # a sample in a sort costs as much as so many cells of a histogram
+BLOCK = 32  # features that are tried together
+_SAMPLE_COST = 16  # of sorting and scanning, where a code of a histogram costs 8 and as many as it has outputs
 
 
 class Samples(NamedTuple):
@@ -53,111 +64,169 @@ class TreeArrays(NamedTuple):
     boxes: NDArray[np.int32]
 
 
+class Node(NamedTuple):
+    """The samples of one node, and sums over them.
+
+    Arrays over its samples: `classes`, numbered among those that are there, or `targets`; and `weights`. `totals`:
+    weighted sums of the outputs, padded; `squares`: of these sums; `weight`: sum of the weights.
+    """
+
+    classes: NDArray[np.int32]
+    targets: NDArray[np.float32]
+    weights: NDArray[np.float32]
+    totals: NDArray[np.float64]
+    squares: float
+    weight: float
+
+
 class Space(NamedTuple):
     """Work space for one tree; `counts` and `left` are zero between uses.
 
-    `codes`, `values`: the feature that is tried, for the samples of the node; `best_codes`, `best_values`: the best
-    one so far. Values are those of drawn boxes; of columns there are none.
+    `codes`: of the features that are tried, one after the other, for the samples of the node; `best_codes`: of the
+    best one so far. `values` and `best_values`: the same for boxes. `rows`, `classes`, `weights`, `targets`: one
+    number or row for each sample. `number`: of the classes in a node. `cuts`: see `_splits`.
     """
 
     codes: NDArray[np.uint8]
-    values: NDArray[np.float32]
     best_codes: NDArray[np.uint8]
+    values: NDArray[np.float32]
     best_values: NDArray[np.float32]
     order: NDArray[np.int32]
-    spare: NDArray[np.int32]
-    spare_weights: NDArray[np.float32]
-    spare_targets: NDArray[np.float32]
+    rows: NDArray[np.int32]
+    classes: NDArray[np.int32]
+    weights: NDArray[np.float32]
+    targets: NDArray[np.float32]
     histogram: NDArray[np.float64]
     bin_weights: NDArray[np.float64]
-    counts: NDArray[np.int64]
+    counts: NDArray[np.int32]
+    cuts: NDArray[np.float64]
     left: NDArray[np.float64]
     totals: NDArray[np.float64]
+    present: NDArray[np.float64]
+    number: NDArray[np.int32]
     pool: NDArray[np.int32]
     state: NDArray[np.uint64]
 
 
 @kernel
-def best_cut(
-    samples: Samples,
-    start: int,
-    count: int,
-    low: int,
-    high: int,
-    total_weight: float,
-    total_squares: float,
-    min_leaf: int,
-    space: Space,
-) -> tuple[float, int]:
-    """Best score and code to split at, by histogram or by sorting, whichever is cheaper; (-1, -1) if there is none.
+def node_of(samples: Samples, start: int, stop: int, weight: float, space: Space) -> Node:
+    """Look at samples start .. stop - 1 as one node, after `node_totals` has filled `space.totals`."""
+    classes, totals, present = space.classes, space.totals, space.present
+    width = totals.size
+    if samples.classes.size:
+        here = 0
+        for k in range(totals.size):
+            if totals[k] > 0:
+                present[here] = totals[k]
+                space.number[k] = here
+                here += 1
+        width = padded(here)
+        present[here:width] = 0
+        for i in range(start, stop):
+            classes[i - start] = space.number[samples.classes[i]]
+        classes, totals = classes[: stop - start], present[:width]
+    targets = samples.targets[start:stop]
+    return Node(classes, targets, samples.weights[start:stop], totals, sum_of_squares(totals), weight)
 
-    `low` and `high` are the lowest and the highest of the node's codes.
+
+@kernel
+def best_cut(
+    codes: NDArray[np.uint8], features: int, node: Node, min_leaf: int, space: Space
+) -> tuple[float, int, int, bool]:
+    """Best score, feature and code to split at, and whether any feature varies; features are numbered 0, 1, ..
+
+    Each is searched by histogram or by sorting, whichever is cheaper. Without a split: (-1, -1, -1).
     """
-    classes, targets, weights = samples.classes, samples.targets, samples.weights
-    codes, counts, left, totals = space.codes, space.counts, space.left, space.totals
-    if count > TINY and count * _HISTOGRAM_COST >= (high - low + 1) * totals.size:
-        histogram, bin_weights = space.histogram, space.bin_weights
-        histogram[low : high + 1] = 0
-        bin_weights[low : high + 1] = 0
-        fill_histogram(codes, classes, targets, weights, start, count, histogram, bin_weights, counts)
-        score, code = scan_histogram(
-            histogram, bin_weights, counts, low, high, count, totals, total_weight, min_leaf, left
-        )
-        counts[low : high + 1] = 0
-        return score, code
-    sort_codes(codes, count, low, high, counts, space.order)
-    if classes.size:
-        return scan_classes(
-            codes, space.order, classes, weights, start, count, totals, total_weight, total_squares, min_leaf, left
-        )
-    return scan_targets(codes, space.order, targets, weights, start, count, totals, total_weight, min_leaf, left)
+    classes, targets, weights, totals, squares, weight = node
+    order, counts, cuts, count = space.order, space.counts, space.cuts, weights.size
+    left, code_cost = space.left[: totals.size], totals.size + 8 if classes.size else 8
+    bin_weights, histogram = space.bin_weights, space.histogram[: 256 * totals.size].reshape(256, totals.size)
+    best, best_feature, best_code, varied = -1.0, -1, -1, False
+    for feature in range(features):
+        column = codes[feature * count : (feature + 1) * count]
+        low, high = lowest_and_highest(column)
+        if low == high:
+            continue
+        varied = True
+        if count * _SAMPLE_COST >= (high - low + 1) * code_cost:
+            histogram[low : high + 1] = 0
+            bin_weights[low : high + 1] = 0
+            fill_histogram(column, classes, targets, weights, histogram, bin_weights, counts)
+            found = scan_histogram(histogram, bin_weights, counts, low, high, count, totals, min_leaf, cuts)
+            counts[low : high + 1] = 0
+        else:
+            sort_codes(column, low, high, counts, order)
+            if classes.size:
+                found = scan_classes(column, order, classes, weights, totals, squares, min_leaf, left, cuts)
+            else:
+                found = scan_targets(column, order, targets, weights, totals, min_leaf, left, cuts)
+        score, code = best_of_cuts(cuts, found, weight)
+        if score > best:
+            best, best_feature, best_code = score, feature, code
+    return best, best_feature, best_code, varied
 
 
 @kernel
 def divide(code: int, samples: Samples, start: int, stop: int, space: Space) -> int:
     """Bring a node's samples with best codes <= `code` to the front, order kept; return where the others begin."""
-    rows, place, codes = samples.rows, space.order, space.best_codes
-    middle = start
-    for i in range(stop - start):
-        middle += codes[i] <= code
-    to_left, to_right = start, middle
-    for i in range(stop - start):
-        goes_left = codes[i] <= code
-        place[i] = to_left if goes_left else to_right
-        to_left += goes_left
-        to_right += 1 - goes_left
-    move(rows, place, start, stop, space.spare)
-    move(samples.weights, place, start, stop, space.spare_weights)
+    codes = space.best_codes
+    middle = part(samples.rows, codes, code, start, stop, space.rows)
+    part(samples.weights, codes, code, start, stop, space.weights)
     if samples.classes.size:
-        move(samples.classes, place, start, stop, space.spare)
+        part(samples.classes, codes, code, start, stop, space.classes)
     else:
+        targets, others = samples.targets, space.targets
+        to_left, to_right = start, 0
         for i in range(start, stop):
-            space.spare_targets[place[i - start]] = samples.targets[i]
-        for i in range(start, stop):
-            samples.targets[i] = space.spare_targets[i]
+            if codes[i - start] <= code:
+                targets[to_left] = targets[i]
+                to_left += 1
+            else:
+                others[to_right] = targets[i]
+                to_right += 1
+        targets[to_left:stop] = others[:to_right]
     return middle
 
 
 @kernel
-def move(
-    values: NDArray[np.generic], place: NDArray[np.int32], start: int, stop: int, spare: NDArray[np.generic]
-) -> None:
-    """Bring values[i] to values[place[i - start]]."""
+def part(
+    values: NDArray[np.generic],
+    codes: NDArray[np.uint8],
+    code: int,
+    start: int,
+    stop: int,
+    others: NDArray[np.generic],
+) -> int:
+    """Bring values[start + i] with codes[i] <= `code` to the front; return where the others begin."""
+    to_left, to_right = start, 0
     for i in range(start, stop):
-        spare[place[i - start]] = values[i]
-    for i in range(start, stop):
-        values[i] = spare[i]
+        value, goes_left = values[i], codes[i - start] <= code
+        values[to_left] = value
+        others[to_right] = value
+        to_left += goes_left
+        to_right += 1 - goes_left
+    values[to_left:stop] = others[:to_right]
+    return to_left
+
+
+@kernel
+def code_above(codes: NDArray[np.uint8], code: int) -> int:
+    """Return the lowest of a node's codes above the one at which it is split."""
+    above = np.uint8(255)
+    for i in range(codes.size):
+        above = min(above, codes[i] if codes[i] > code else np.uint8(255))
+    return int(above)
 
 
 @kernel
 def middle_of_gap(code: int, count: int, space: Space) -> float:
     """Threshold midway in the gap between the best feature's values up to `code` and the others."""
     below, above = np.float32(-np.inf), np.float32(np.inf)
+    next_code = code_above(space.best_codes[:count], code)
     for i in range(count):
-        value = space.best_values[i]
-        if space.best_codes[i] <= code:
-            below = max(below, value)
-        else:
-            above = min(above, value)
+        if space.best_codes[i] == code:
+            below = max(below, space.best_values[i])
+        elif space.best_codes[i] == next_code:
+            above = min(above, space.best_values[i])
     half = below / np.float32(2) + above / np.float32(2)
     return float(half if below <= half < above else below)

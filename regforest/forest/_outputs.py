@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from regforest._jit import kernel
 from regforest.features._lanes import LANES, in_all_lanes
 
-_LANE, _VECTOR = ir.IntType(32), ir.VectorType(ir.DoubleType(), LANES)
+_LANE, _INDEX, _VECTOR = ir.IntType(32), ir.IntType(64), ir.VectorType(ir.DoubleType(), LANES)
 _ZEROS = ir.Constant(_VECTOR, [0.0] * LANES)
 
 
@@ -29,9 +29,22 @@ def padded(outputs: int) -> int:
     return (outputs + LANES - 1) // LANES * LANES
 
 
+@kernel
+def aligned_zeros(size: int) -> NDArray[np.float64]:
+    """Return zeros from a multiple of 64 bytes on: vectors that cross one are written and read again far slower."""
+    room = np.zeros(size + LANES, np.float64)
+    first = -(room.ctypes.data // room.itemsize) % LANES
+    return room[first : first + size]
+
+
 def add_weighted(target: NDArray[np.float64], source: NDArray[np.floating[Any]], weight: float) -> None:
     """Add ``weight * source`` to the target in place."""
     target += weight * source.astype(np.float64)
+
+
+def add_up(rows: NDArray[np.float64], first: int, last: int) -> None:
+    """Turn rows first .. last - 1 into their running sums in place."""
+    rows[first:last] = np.cumsum(rows[first:last], axis=0)
 
 
 def split_squares(left: NDArray[np.float64], totals: NDArray[np.float64]) -> tuple[float, float]:
@@ -60,6 +73,24 @@ def _add_weighted(context: Any, target: Any, source: Any, weight: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(target, source, types.float64), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _add_up(context: Any, rows: Any, first: Any, last: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        rows = context.make_array(signature.args[0])(context, builder, arguments[0])
+        chunks = builder.sdiv(cgutils.unpack_tuple(builder, rows.shape)[1], ir.Constant(_INDEX, LANES))
+        with cgutils.for_range(builder, chunks) as column:
+            total = cgutils.alloca_once_value(builder, _ZEROS)
+            builder.store(_ZEROS, total)
+            with cgutils.for_range_slice(builder, *arguments[1:], _INDEX(1)) as (row, _):
+                chunk = builder.add(builder.mul(row, chunks), column.index)
+                more = builder.fadd(builder.load(total), _load(builder, rows.data, chunk, types.float64))
+                builder.store(more, total)
+                builder.store(more, _place(builder, rows.data, chunk, _VECTOR)).align = 8
+        return context.get_dummy_value()
+
+    return types.void(rows, types.int64, types.int64), generate
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -116,4 +147,5 @@ def _sum_of_lanes(builder: Any, vector: Any) -> Any:
 overload(add_weighted, inline="always")(
     lambda target, source, weight: lambda target, source, weight: _add_weighted(target, source, weight)
 )
+overload(add_up, inline="always")(lambda rows, first, last: lambda rows, first, last: _add_up(rows, first, last))
 overload(split_squares, inline="always")(lambda left, totals: lambda left, totals: _split_squares(left, totals))

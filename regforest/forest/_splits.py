@@ -2,9 +2,9 @@
 
 A split sends codes <= c to the left. With S the weighted sums of the targets (one-hot for hard labels) and W the
 weights, the best split maximises  sum_k SL_k^2 / WL + sum_k SR_k^2 / WR,  which minimises the weighted Gini impurity
-for class probabilities and the summed variance for regression targets. A node's samples are start .. stop - 1 of the
-samples of the tree; its codes stand at the front of their array. Outputs are padded, see `_outputs`. All scans return
-the score and the code, or (-1, -1) where no split is allowed.
+for class probabilities and the summed variance for regression targets. Arrays are over the samples of the node;
+outputs are padded, see `_outputs`. A scan writes of each split that is allowed the sums of squares on both sides, the
+weight on the left and the code into the columns of `cuts`, and returns their number.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regforest._jit import kernel
-from regforest.forest._outputs import add_weighted, split_squares
-
-TINY = 24  # up to so many samples an insertion sort beats a counting sort
+from regforest.forest._comparisons import FEW, place_among
+from regforest.forest._outputs import add_up, add_weighted, split_squares
 
 
 @kernel
@@ -54,40 +53,32 @@ def node_totals(
 
 
 @kernel
-def node_codes(
-    column: NDArray[np.uint8], rows: NDArray[np.int32], start: int, stop: int, codes: NDArray[np.uint8]
-) -> tuple[int, int]:
-    """Copy the codes of a node's samples to the front of `codes`; return the lowest and the highest."""
+def lowest_and_highest(codes: NDArray[np.uint8]) -> tuple[int, int]:
+    """Lowest and highest code of a node's samples."""
     low, high = np.uint8(255), np.uint8(0)
-    for i in range(start, stop):
-        code = column[np.uint64(rows[i])]
-        codes[i - start] = code
-        low = min(low, code)
-        high = max(high, code)
+    for i in range(codes.size):
+        low = min(low, codes[i])
+        high = max(high, codes[i])
     return int(low), int(high)
 
 
 @kernel
 def sort_codes(
-    codes: NDArray[np.uint8], samples: int, low: int, high: int, counts: NDArray[np.int64], order: NDArray[np.int32]
+    codes: NDArray[np.uint8], low: int, high: int, counts: NDArray[np.int32], order: NDArray[np.int32]
 ) -> None:
-    """Write into `order` the positions 0 .. samples - 1 by ascending code, stable."""
-    if samples <= TINY:
-        for i in range(samples):
-            j = i
-            while j > 0 and codes[order[j - 1]] > codes[i]:
-                order[j] = order[j - 1]
-                j -= 1
-            order[j] = i
+    """Write into `order` the positions of the codes by ascending code, stable."""
+    if codes.size <= FEW:
+        for i in range(codes.size):
+            order[place_among(codes, i)] = i
         return
-    for i in range(samples):
+    for i in range(codes.size):
         counts[codes[i]] += 1
     before = 0
     for code in range(low, high + 1):
         count = counts[code]
         counts[code] = before
         before += count
-    for i in range(samples):
+    for i in range(codes.size):
         order[counts[codes[i]]] = i
         counts[codes[i]] += 1
     counts[low : high + 1] = 0
@@ -99,35 +90,30 @@ def scan_classes(
     order: NDArray[np.int32],
     classes: NDArray[np.int32],
     weights: NDArray[np.float32],
-    start: int,
-    samples: int,
     totals: NDArray[np.float64],
-    total_weight: float,
     total_squares: float,
     min_leaf: int,
     left: NDArray[np.float64],
-) -> tuple[float, int]:
-    """Best score and code to split at, moving one sample at a time to the left; hard labels."""
-    best, best_code = -1.0, -1
+    cuts: NDArray[np.float64],
+) -> int:
+    """Move one sample at a time to the left; hard labels."""
     left_weight, left_squares, right_squares = 0.0, 0.0, total_squares
+    found, last = 0, codes.size - min_leaf
     code = codes[order[0]]
-    for i in range(samples - 1):
-        sample = start + order[i]
+    for i in range(last):
+        sample, next_code = order[i], codes[order[i + 1]]
         weight, k = np.float64(weights[sample]), np.uint64(classes[sample])
         here = left[k]
         left[k] = here + weight
         left_squares += weight * (weight + 2 * here)
         right_squares += weight * (weight - 2 * (totals[k] - here))
         left_weight += weight
-        next_code = codes[order[i + 1]]
-        if next_code != code and i + 1 >= min_leaf and samples - i - 1 >= min_leaf:
-            score = left_squares / left_weight + right_squares / (total_weight - left_weight)
-            if score > best:
-                best, best_code = score, int(code)
+        cuts[0, found], cuts[1, found] = left_squares, right_squares
+        cuts[2, found], cuts[3, found] = left_weight, code
+        found += (next_code != code) & (i + 1 >= min_leaf)
         code = next_code
-    for i in range(samples - 1):
-        left[classes[start + order[i]]] = 0
-    return best, best_code
+    left[:] = 0
+    return found
 
 
 @kernel
@@ -136,37 +122,24 @@ def scan_targets(
     order: NDArray[np.int32],
     targets: NDArray[np.float32],
     weights: NDArray[np.float32],
-    start: int,
-    samples: int,
     totals: NDArray[np.float64],
-    total_weight: float,
     min_leaf: int,
     left: NDArray[np.float64],
-) -> tuple[float, int]:
-    """Best score and code to split at, moving one sample at a time to the left; soft labels or regression."""
-    best, best_code = -1.0, -1
-    left_weight = 0.0
-    for i in range(samples - 1):
-        sample = start + order[i]
+    cuts: NDArray[np.float64],
+) -> int:
+    """Move one sample at a time to the left; soft labels or regression."""
+    left_weight, found = 0.0, 0
+    for i in range(codes.size - min_leaf):
+        sample, code = order[i], codes[order[i]]
         weight = np.float64(weights[sample])
         left_weight += weight
         add_weighted(left, targets[sample], weight)
-        code = codes[order[i]]
-        if code != codes[order[i + 1]] and i + 1 >= min_leaf and samples - i - 1 >= min_leaf:
-            score = split_score(left, totals, left_weight, total_weight)
-            if score > best:
-                best, best_code = score, int(code)
+        if code != codes[order[i + 1]] and i + 1 >= min_leaf:
+            cuts[0, found], cuts[1, found] = split_squares(left, totals)
+            cuts[2, found], cuts[3, found] = left_weight, code
+            found += 1
     left[:] = 0
-    return best, best_code
-
-
-@kernel
-def split_score(
-    left: NDArray[np.float64], totals: NDArray[np.float64], left_weight: float, total_weight: float
-) -> float:
-    """Score of a split from the sums on its left side."""
-    left_squares, right_squares = split_squares(left, totals)
-    return left_squares / left_weight + right_squares / (total_weight - left_weight)
+    return found
 
 
 @kernel
@@ -175,48 +148,52 @@ def fill_histogram(
     classes: NDArray[np.int32],
     targets: NDArray[np.float32],
     weights: NDArray[np.float32],
-    start: int,
-    samples: int,
     histogram: NDArray[np.float64],
     bin_weights: NDArray[np.float64],
-    counts: NDArray[np.int64],
+    counts: NDArray[np.int32],
 ) -> None:
     """Add each sample of a node to the sums of its code."""
-    for i in range(samples):
-        code, weight = np.uint64(codes[i]), np.float64(weights[start + i])
+    for i in range(codes.size):
+        code, weight = np.uint64(codes[i]), np.float64(weights[i])
         counts[code] += 1
         bin_weights[code] += weight
         if classes.size:
-            histogram[code, np.uint64(classes[start + i])] += weight
+            histogram[code, np.uint64(classes[i])] += weight
         else:
-            add_weighted(histogram[code], targets[start + i], weight)
+            add_weighted(histogram[code], targets[i], weight)
 
 
 @kernel
 def scan_histogram(
     histogram: NDArray[np.float64],
     bin_weights: NDArray[np.float64],
-    counts: NDArray[np.int64],
+    counts: NDArray[np.int32],
     low: int,
     high: int,
     samples: int,
     totals: NDArray[np.float64],
-    total_weight: float,
     min_leaf: int,
-    left: NDArray[np.float64],
-) -> tuple[float, int]:
-    """Best score and code to split at, moving one code at a time to the left."""
-    best, best_code = -1.0, -1
-    left_weight, left_count = 0.0, 0
+    cuts: NDArray[np.float64],
+) -> int:
+    """Move one code at a time to the left."""
+    left_weight, left_count, found = 0.0, 0, 0
+    add_up(histogram, low, high)
     for code in range(low, high):
-        if counts[code] == 0:
-            continue
         left_count += counts[code]
         left_weight += bin_weights[code]
-        add_weighted(left, histogram[code], 1.0)
-        if left_count >= min_leaf and samples - left_count >= min_leaf:
-            score = split_score(left, totals, left_weight, total_weight)
-            if score > best:
-                best, best_code = score, code
-    left[:] = 0
-    return best, best_code
+        cuts[0, found], cuts[1, found] = split_squares(histogram[code], totals)
+        cuts[2, found], cuts[3, found] = left_weight, code
+        found += (counts[code] > 0) & (left_count >= min_leaf) & (samples - left_count >= min_leaf)
+    return found
+
+
+@kernel
+def best_of_cuts(cuts: NDArray[np.float64], found: int, weight: float) -> tuple[float, int]:
+    """Best score and its code, of so many cuts of a node of this weight; or (-1, -1)."""
+    for i in range(found):
+        cuts[0, i] = cuts[0, i] / cuts[2, i] + cuts[1, i] / (weight - cuts[2, i])
+    best, place = -1.0, -1
+    for i in range(found):
+        if cuts[0, i] > best:
+            best, place = cuts[0, i], i
+    return best, int(cuts[3, place]) if place >= 0 else -1

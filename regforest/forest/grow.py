@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from joblib import effective_n_jobs
 from numpy.typing import NDArray
 
 from regforest._threads import Progress, in_threads, run_in_threads
@@ -23,7 +25,7 @@ from regforest.forest.rows import Rows
 
 __all__ = ["BinnedColumns", "Grown", "TreeSettings", "bag_counts", "grow_forest", "grow_trees", "tree_seeds"]
 
-_EDGES = 255
+_EDGES = 256
 _MAX_SEED = 2**31 - 1
 _GAP_ROWS = 256  # of a block that go down all trees while they lie in the cache
 _DEEPEST = 10_000  # stands for "no limit": deeper than any tree of balanced or skewed data gets in practice
@@ -54,13 +56,16 @@ class BinnedColumns:
     ----------
     codes : ndarray of uint8, shape (features, rows)
         Number of edges below each value.
-    edges : ndarray of float32, shape (features, 255)
+    row_codes : ndarray of uint8, shape (rows, features)
+        The same, row by row.
+    edges : ndarray of float32, shape (features, 256)
         ``value <= edges[f, c]`` exactly where ``code <= c``; infinite beyond the last one used.
     rows : Rows
         Where the values themselves can be had.
     """
 
     codes: NDArray[np.uint8]
+    row_codes: NDArray[np.uint8]
     edges: NDArray[np.float32]
     rows: Rows
 
@@ -88,11 +93,13 @@ class BinnedColumns:
         asked = ((block, part - firsts[block]) for block, part in enumerate(parts) if part.size)
         sample = np.concatenate(list(in_threads(rows.block, asked, n_jobs)))
         edges = np.full((sample.shape[1], _EDGES), np.inf, np.float32)
-        find_edges(np.sort(np.ascontiguousarray(sample.T), axis=1), edges)
-        codes = np.empty((len(edges), count), np.uint8)
-        blocks = ((rows, block, edges, codes[:, firsts[block] : firsts[block + 1]]) for block in range(len(parts)))
+        columns = np.array_split(np.arange(len(edges)), 4 * effective_n_jobs(n_jobs))
+        run_in_threads(_find_edges, ((sample, edges, own) for own in columns if own.size), n_jobs)
+        codes, row_codes = np.empty((len(edges), count), np.uint8), np.empty((count, len(edges)), np.uint8)
+        own = [slice(*ends) for ends in itertools.pairwise(firsts)]
+        blocks = ((rows, block, edges, row_codes[part], codes[:, part]) for block, part in enumerate(own))
         run_in_threads(_encode_block, blocks, n_jobs)
-        return cls(codes, edges, rows)
+        return cls(codes, row_codes, edges, rows)
 
 
 def _firsts(rows: Rows) -> NDArray[np.int64]:
@@ -100,10 +107,17 @@ def _firsts(rows: Rows) -> NDArray[np.int64]:
     return np.cumsum([0, *rows.sizes])
 
 
-def _encode_block(rows: Rows, block: int, edges: NDArray[np.float32], codes: NDArray[np.uint8]) -> None:
-    part = np.empty(codes.shape, np.uint8)
-    encode(rows.block(block), edges, part)
-    codes[:] = part
+def _find_edges(sample: NDArray[np.float32], edges: NDArray[np.float32], own: NDArray[np.int64]) -> None:
+    """Find the edges of some columns, which lie side by side."""
+    part = slice(own[0], own[-1] + 1)
+    find_edges(np.sort(np.ascontiguousarray(sample[:, part].T), axis=1), edges[part])
+
+
+def _encode_block(
+    rows: Rows, block: int, edges: NDArray[np.float32], row_codes: NDArray[np.uint8], codes: NDArray[np.uint8]
+) -> None:
+    encode(rows.block(block), edges, row_codes)
+    codes[:] = row_codes.T
 
 
 class _Seeds(NamedTuple):
@@ -171,7 +185,7 @@ def grow_forest(
     DataError
         If targets or weights do not fit the rows, or a class number is out of range.
     """
-    source = Source(columns.codes, columns.edges, _NO_FIELD)
+    source = Source(columns.codes, columns.row_codes, columns.edges, _NO_FIELD)
     trees = grow_trees(source, targets, weights, seeds, settings, n_classes, n_jobs, progress)
     _settle_thresholds(trees, columns.rows, n_jobs)
     features = len(columns.codes)
@@ -194,7 +208,7 @@ def grow_trees(
     Returns the arrays of each tree, cut to their lengths, under the names of `TreeArrays`, and the rows in its bag as
     packed bits, ``"bag"``. Thresholds of columns are edges of bins.
     """
-    _check_targets(targets, weights, source.codes.shape[1], n_classes)
+    _check_targets(targets, weights, source.columns.shape[1], n_classes)
     parts = ((source, targets, weights, int(seed), settings, n_classes) for seed in seeds)
     trees = []
     for tree in in_threads(_grow_one, parts, n_jobs):
@@ -283,7 +297,7 @@ def _grow_one(
     samples = Samples(rows, targets[rows] if hard else np.empty(0, np.int32), dense, weights[rows])
     depth = min(settings.max_depth or _DEEPEST, _DEEPEST)
     leaves = min(max(1, len(rows) // settings.min_samples_leaf), 2 ** min(depth, 40))
-    features = len(source.codes)
+    features = len(source.columns)
     feature, left, right, leaf = np.empty((4, 2 * leaves), np.int32)
     tree = TreeArrays(
         feature,

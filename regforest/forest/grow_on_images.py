@@ -118,7 +118,7 @@ def grow_on_images(
     weights = np.ones(rows, np.float32) if weights is None else weights
     if n_trees < 1:
         raise DataError(f"expected at least one tree, got {n_trees}")
-    source = Source(np.empty((0, rows), np.uint8), np.empty((0, 0), np.float32), field)
+    source = Source(np.empty((0, rows), np.uint8), np.empty((rows, 0), np.uint8), np.empty((0, 0), np.float32), field)
     seeds = np.random.default_rng(seed).integers(2**31, size=n_trees)
     trees = grow_trees(source, targets, weights, seeds, settings, n_classes, n_jobs, progress)
     firsts = np.cumsum([0] + [len(tree["boxes"]) for tree in trees])

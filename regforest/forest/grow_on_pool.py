@@ -72,7 +72,7 @@ def grow_on_pool(
 ) -> Forest:
     """Grow the forest that an estimator of this seed would grow on the features of all voxels.
 
-    Of the features 8-bit codes alone are kept, a byte for each voxel and feature; the features of an image are
+    Of the features 8-bit codes alone are kept, two bytes for each voxel and feature; the features of an image are
     computed anew when thresholds are settled.
 
     Parameters

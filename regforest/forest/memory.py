@@ -5,6 +5,7 @@ from __future__ import annotations
 from joblib import effective_n_jobs
 
 from regforest._memory import Stage
+from regforest.forest._nodes import BLOCK
 from regforest.forest._outputs import padded
 from regforest.forest.grow import TreeSettings
 
@@ -55,15 +56,17 @@ def growing_memory(
     --------
     >>> stage = growing_memory(100_000, 600, 27, TreeSettings(60, min_samples_leaf=4), n_trees=40, n_jobs=2)
     >>> round(stage.held_mb), round(stage.slab_mb)
-    (133, 25)
+    (191, 27)
     """
     most_leaves = min(_BAG * rows / settings.min_samples_leaf, 2.0 ** (settings.max_depth or 40)) + 1
     leaf_bytes = _NODE_BYTES + 4 * outputs + (0 if features else 64)
     trees = 1e6 * forest_memory_mb(rows, outputs, settings, n_trees) + n_trees * (rows / 8 + 8 * features)
     trees += 0 if features else 64 * n_trees * _leaves(rows, settings)
-    codes = max(features * rows, 3 * 4 * features * min(rows, _QUANTILE_ROWS)) + 1020 * features
+    codes = max(2 * features * rows, 3 * 4 * features * min(rows, _QUANTILE_ROWS)) + 1020 * features
     # all samples in the bag twice, with their targets; before that the draw of the bag
-    thread = rows * 40 + _BAG * rows * (8 * padded(outputs) + (24 if features else 32)) + most_leaves * leaf_bytes
+    thread = (
+        rows * 40 + _BAG * rows * (8 * padded(outputs) + (24 + BLOCK if features else 32)) + most_leaves * leaf_bytes
+    )
     each = max(thread, block_bytes) / 1e6
     held = max(codes + trees, 2 * trees) / 1e6
     return Stage(held, effective_n_jobs(n_jobs) * each, each)

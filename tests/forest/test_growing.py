@@ -6,8 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regforest.errors import DataError
-from regforest.forest import _candidates, _splits
+from regforest.forest import _candidates, _columns, _splits
+from regforest.forest._comparisons import FEW
 from regforest.forest._gaps import note_gaps
+from regforest.forest.grow import _NO_FIELD as NO_FIELD
 from regforest.forest.grow import BinnedColumns, TreeSettings, bag_counts, grow_forest
 from regforest.forest.rows import MatrixRows
 from tests.reference import codes_of, exhaustive_split, nearest_values
@@ -19,6 +21,7 @@ def test_codes_count_the_edges_below_a_value(seed, rows, distinct):
     X = (rng.integers(0, distinct, (rows, 3)) / 7).astype(np.float32)
     columns = BinnedColumns.from_rows(MatrixRows(X), seed=0)
     np.testing.assert_array_equal(columns.codes, codes_of(X, columns.edges))
+    np.testing.assert_array_equal(columns.row_codes, columns.codes.T)
     for f in range(3):  # what training means by code <= c is what prediction does with value <= edge
         for c in np.unique(columns.codes[f])[:-1]:
             np.testing.assert_array_equal(columns.codes[f] <= c, X[:, f] <= columns.edges[f, c])
@@ -86,23 +89,25 @@ def split_case(seed, samples, classes, levels):
 @given(st.integers(0, 10_000), st.integers(2, 70), st.integers(1, 5), st.sampled_from([2, 9, 256]), st.integers(1, 4))
 def test_all_three_scans_find_the_split_that_trying_every_code_finds(seed, samples, classes, levels, min_leaf):
     codes, labels, weights, targets = split_case(seed, samples, classes, levels)
+    codes = np.append(codes, np.zeros(FEW, np.uint8))[:samples]  # a few spare ones behind them
     totals, total = (weights[:, None] * targets).sum(axis=0).astype(float), float(weights.sum())
     squares = float((totals**2).sum())
-    left, counts, order = np.zeros(8), np.zeros(256, np.int64), np.empty(samples, np.int32)
+    left, counts, order = np.zeros(8), np.zeros(256, np.int32), np.empty(samples, np.int32)
     no_targets, no_classes = np.empty((0, 8), np.float32), np.empty(0, np.int32)
-    histogram, bins = np.zeros((256, 8)), np.zeros(256)
+    histogram, bins, cuts = np.zeros((256, 8)), np.zeros(256), np.empty((4, 256))
 
-    _splits.sort_codes(codes, samples, 0, 255, counts, order)
+    def best(found):
+        return _splits.best_of_cuts(cuts, found, total)
+
+    _splits.sort_codes(codes, 0, 255, counts, order)
     np.testing.assert_array_equal(order, np.argsort(codes, kind="stable"))
-    by_class = _splits.scan_classes(codes, order, labels, weights, 0, samples, totals, total, squares, min_leaf, left)
-    by_target = _splits.scan_targets(codes, order, targets, weights, 0, samples, totals, total, min_leaf, left)
-    _splits.fill_histogram(codes, labels, no_targets, weights, 0, samples, histogram, bins, counts)
-    by_histogram = _splits.scan_histogram(histogram, bins, counts, 0, 255, samples, totals, total, min_leaf, left)
+    by_class = best(_splits.scan_classes(codes, order, labels, weights, totals, squares, min_leaf, left, cuts))
+    by_target = best(_splits.scan_targets(codes, order, targets, weights, totals, min_leaf, left, cuts))
+    _splits.fill_histogram(codes, labels, no_targets, weights, histogram, bins, counts)
+    by_histogram = best(_splits.scan_histogram(histogram, bins, counts, 0, 255, samples, totals, min_leaf, cuts))
     histogram[:], bins[:], counts[:] = 0, 0, 0
-    _splits.fill_histogram(codes, no_classes, targets, weights, 0, samples, histogram, bins, counts)
-    by_soft_histogram = _splits.scan_histogram(
-        histogram, bins, counts, 0, 255, samples, totals, total, min_leaf, left
-    )
+    _splits.fill_histogram(codes, no_classes, targets, weights, histogram, bins, counts)
+    by_soft_histogram = best(_splits.scan_histogram(histogram, bins, counts, 0, 255, samples, totals, min_leaf, cuts))
 
     score, code = exhaustive_split(codes, targets.astype(float), weights.astype(float), min_leaf)
     assert not left.any()  # the work space is as it was
@@ -121,6 +126,17 @@ def test_random_numbers_follow_splitmix64():
     drawn = [_candidates.random_below(state, 2**53) for _ in range(3)]
     # published sequence for this seed, without its 11 lowest bits
     assert drawn == [n >> 11 for n in (6457827717110365317, 3203168211198807973, 9817491932198370423)]
+
+
+@pytest.mark.parametrize("count", [1, 30, _columns._MANY_ROWS])
+def test_codes_are_the_same_whether_read_from_rows_or_from_columns(count):
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, 256, (7, 3000)).astype(np.uint8)
+    source = _candidates.Source(codes, codes.T.copy(), np.empty((3000, 0), np.float32), NO_FIELD)
+    rows, features = np.sort(rng.choice(3000, count, replace=False)).astype(np.int32), np.array([5, 0, 2], np.int32)
+    gathered = np.empty(3 * count, np.uint8)
+    _columns.gather_codes(source, rows, features, gathered)
+    np.testing.assert_array_equal(gathered.reshape(3, count), codes[features][:, rows])
 
 
 def grow(X, y, n_classes, seeds=(5,), weights=None, **settings):

@@ -6,12 +6,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regforest._jit import kernel
-from regforest.forest._outputs import add_weighted, padded, split_squares
+from regforest.forest._outputs import add_up, add_weighted, aligned_zeros, padded, split_squares
 
 
 @kernel
 def compiled_add(target, source, weight):
     add_weighted(target, source, weight)
+
+
+@kernel
+def compiled_add_up(rows, first, last):
+    add_up(rows, first, last)
 
 
 @kernel
@@ -43,3 +48,22 @@ def test_squares_on_both_sides_of_a_split_are_summed_in_one_order(seed, chunks):
     found = compiled_squares(left, totals)
     assert found == split_squares(left, totals)  # to the bit
     assert found == pytest.approx(((left**2).sum(), ((totals - left) ** 2).sum()))
+
+
+@given(st.integers(0, 10_000), st.integers(1, 3), st.integers(0, 5), st.integers(5, 9))
+def test_rows_are_turned_into_their_running_sums_to_the_bit_as_numpy_does(seed, chunks, first, last):
+    rows = np.random.default_rng(seed).normal(size=(9, 8 * chunks))
+    expected, plain = rows.copy(), rows.copy()
+    expected[first:last] = np.cumsum(rows[first:last], axis=0)
+    compiled_add_up(rows, first, last)
+    add_up(plain, first, last)
+    np.testing.assert_array_equal(rows, expected)
+    np.testing.assert_array_equal(plain, expected)
+
+
+@pytest.mark.parametrize("size", [8, 40, 2048])
+def test_work_space_for_vectors_begins_where_they_cross_no_line_of_the_cache(size):
+    zeros = aligned_zeros(size)
+    assert zeros.shape == (size,)
+    assert zeros.ctypes.data % 64 == 0
+    assert not zeros.any()

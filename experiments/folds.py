@@ -54,7 +54,6 @@ class MethodRun:
         self.at_once = max(1, min(site.folds_at_once(len(plan.folds)), len(self.waiting)))
         self.jobs = max(1, site.jobs // self.at_once)
         self.learning = LearningMemory(plan, name, site, [fold.fold for fold in self.waiting], self.at_once)
-        self.share_out()
 
     def share_out(self) -> None:
         """Share what is left of the memory among cases."""
@@ -63,6 +62,7 @@ class MethodRun:
 
     def run(self) -> None:
         """Do all that is left to do."""
+        self.share_out()
         total = sum(len(fold.cases) for fold in self.waiting)
         with tqdm(total=total, desc=self.name, unit="case", disable=None) as self.bar:
             if self.plan.methods[self.name].prepare is not None:

@@ -85,8 +85,10 @@ def _carried_out(plan: Plan, folder: RunFolder, site: Site, stages: Stages, star
         failures.add(Trouble(fault.case, fault.stage, fault.error))
     for note in plan.notes:
         print(note, file=sys.stderr)
-    for name in plan.options.methods:
-        MethodRun(plan, name, folder, site, failures, stages, suspects).run()
+    # all are made before the first begins: what one of them cannot do within the memory is told at once
+    runs = [MethodRun(plan, name, folder, site, failures, stages, suspects) for name in plan.options.methods]
+    for method in runs:
+        method.run()
     with stages("report"):
         summary = write_results(plan, folder, failures.rows, time.perf_counter() - start)
     folder.write_json(

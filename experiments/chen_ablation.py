@@ -53,6 +53,7 @@ _VARIANTS: dict[str, tuple[str, ...]] = {
     "150 fine patches": _set(fine_patches=150),
     "1500 fine patches": _set(fine_patches=1500),
     "600 label samples": _set(label_patches=600),
+    "2500 label samples": _set(label_patches=2500),
     "no turned fine views": _set(fine_turns_deg=(0.0,)),
     "one pass": _set(passes=1),
 }

@@ -215,7 +215,7 @@ class DiscSettings:
     fine_turns_deg: tuple[float, ...] = (0.0, -12.0, 12.0)
     level_distance: float = 0.5
     label_margin_mm: float = 7.0
-    label_patches: int = 2500
+    label_patches: int = 5000
     label_position_weight: float = 0.3
     label_search_mm: float = 5.0
     passes: int = 2

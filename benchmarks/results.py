@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from benchmarks.table import Record, cells, markdown
 from regforest.io import write_text
 
 __all__ = ["RESULTS", "write_results"]
+
+_BOUNDS = "## What bounds the goals that are missed"
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
@@ -26,15 +29,22 @@ is that of our side in a process of its own, interpreter, libraries and inputs i
 
 
 def write_results(rows: Sequence[Record], command: str, file: Path = RESULTS) -> None:
-    """Write the page, and the plot of the scaling rows beside it."""
+    """Write the page, and the plot of the scaling rows beside it; what it says of bounds stays as it is."""
     scaling = [row for row in rows if row["benchmark"] == "scaling"]
     others = [row for row in rows if row["benchmark"] != "scaling"]
-    parts = ["# Benchmarks", _provenance(command), "## Against peers", markdown(others)]
+    parts = ["# Benchmarks", _provenance(command), "## Against peers", markdown(others), *_bounds(file)]
     if scaling:
         draw(scaling, file.with_name(PLOT.name))
         parts += ["## How cost grows", f"![seconds over size]({PLOT.name})", _scaling_table(scaling)]
     parts += ["## How it is measured", _HOW.strip()]
     write_text(file, "\n\n".join(parts) + "\n")
+
+
+def _bounds(file: Path) -> list[str]:
+    """Return the section on goals that are missed, which people write, of the page as it is."""
+    text = file.read_text() if file.exists() else ""
+    sections = re.split(r"\n(?=## )", text)
+    return [section.strip() for section in sections if section.startswith(_BOUNDS)]
 
 
 def _provenance(command: str) -> str:

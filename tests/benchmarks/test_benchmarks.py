@@ -177,6 +177,17 @@ def test_results_hold_machine_table_and_plot(tmp_path: Path) -> None:
     assert "(scaling.png)" in page
 
 
+def test_new_results_keep_what_the_page_says_of_bounds(tmp_path: Path) -> None:
+    file = tmp_path / "RESULTS.md"
+    bounds = "## What bounds the goals that are missed\n\n- **Memory.** It is full."
+    file.write_text(f"# Benchmarks\n\n## Against peers\n\nold\n\n{bounds}\n\n## How it is measured\n\nold\n")
+    row = comparison("work", "peer", Pairs((1.0, 1.0), (2.0, 3.0)), goal=Goal(2, 4))
+    write_results([row.to_json("name")], "python -m benchmarks", file)
+    page = file.read_text()
+    assert f"\n\n{bounds}\n\n## How it is measured\n\nEach ratio" in page
+    assert "old" not in page
+
+
 def test_the_table_shows_ratio_range_and_note() -> None:
     row = comparison("work", "peer", Pairs((1.0, 1.0), (2.0, 3.0)), goal=Goal(2, 4), note="as it is")
     shown = text([row.to_json("name")])

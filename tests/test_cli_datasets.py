@@ -77,10 +77,10 @@ def test_training_shows_the_terms_once(tmp_path, capsys, monkeypatch):
         def __init__(self, seed):
             pass
 
-        def prepare(self, scan):
+        def prepare(self, scan, max_memory_mb):
             return scan
 
-        def fit(self, records, progress, n_jobs):
+        def fit(self, records, progress, n_jobs, max_memory_mb):
             return self
 
         def save(self, path):

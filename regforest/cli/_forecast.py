@@ -47,7 +47,7 @@ _SECONDS = {
 _MEGABYTES = {
     "label": _Cost(420, 0, 4, 2),
     "discs": _Cost(900, 0, 0, 22),
-    "train vertebrae": _Cost(650, 32, 0, 5),
+    "train vertebrae": _Cost(400, 9, 0, 2),
     "train discs": _Cost(600, 60, 0, 50),
     "phantom ct": _Cost(340, 12, 0, 0),  # of a process; a scan at a time
     "phantom mr": _Cost(640, 0, 0, 0),

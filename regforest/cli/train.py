@@ -63,7 +63,8 @@ def run(arguments: argparse.Namespace) -> int:
     announce_compilation()
     if not arguments.quick:
         say_forecast(will_train(dataset.cases[: arguments.limit], arguments.what, arguments.jobs))
-    scans, sizes = _scans(dataset, arguments.limit, failures), _sizes(dataset.cases[: arguments.limit])
+    scans = _scans(dataset, arguments.limit, failures)
+    sizes = [] if arguments.max_memory is None else _sizes(dataset.cases[: arguments.limit])
     learn = _vertebrae if arguments.what == "vertebrae" else _discs
     localizer = learn(arguments, scans, sizes)
     localizer.save(arguments.out)
@@ -94,8 +95,8 @@ def _discs(arguments: argparse.Namespace, scans: Iterator[AnnotatedScan], sizes:
     # the records are small, the scans are not: one scan in memory at a time
     records: list[Any] = []
     for scan in scans:
-        kept_mb = sum(record.size_mb for record in records)
-        records.append(localizer.prepare(scan, None if free_mb is None else free_mb - kept_mb))
+        left_mb = None if free_mb is None else free_mb - sum(record.size_mb for record in records)
+        records.append(localizer.prepare(scan, left_mb))
     return localizer.fit(records, counted("learn", "step"), arguments.jobs, free_mb)
 
 

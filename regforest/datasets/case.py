@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from regforest.errors import RegForestError
-from regforest.io import LANDMARK_SUFFIXES, read_grid, read_landmarks, split_name
 from regforest.spatial import AnnotatedScan, ScanSize, Volume
 
 __all__ = ["Case", "Dataset", "Fault"]
@@ -54,6 +53,8 @@ class Case(ABC):
 
         Voxels may be floats. Raises `FileError` if the image's header cannot be read.
         """
+        from regforest.io import LANDMARK_SUFFIXES, read_grid, read_landmarks, split_name
+
         grid = read_grid(next(iter(self.image_files.values())))
         levels, masks = 0, self.annotation_file is not None
         if self.annotation_file is not None and split_name(self.annotation_file, LANDMARK_SUFFIXES)[1]:

@@ -81,6 +81,12 @@ class LearnedDiscs:
     shift: ShiftModel
     label: LabelModel | None
 
+    def __post_init__(self) -> None:
+        """Lay the training patches out for the search: once, before several threads ask."""
+        for part in (self.coarse, self.fine, self.label and self.label.voxels):
+            if isinstance(part, (CoarseModel, FineModel, NeighbourLabels)):
+                _ = part.nearest
+
     @classmethod
     def fit(
         cls, records: Sequence[TrainingRecord], settings: DiscSettings, seed: int, step: Callable[[], None]

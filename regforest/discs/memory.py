@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from regforest._memory import MemoryNeed, Stage
+from regforest.discs.nearest import layout_bytes
 from regforest.discs.own_views import PROBES_MM
 from regforest.discs.settings import DiscSettings, PatchSettings
 from regforest.discs.training import TrainingRecord
@@ -123,8 +124,9 @@ def memory_of_fit(settings: DiscSettings, records: Sequence[TrainingRecord]) -> 
         else:
             rows = min(sum(counts), settings.coarse_rows) + len(records) if name == "coarse" else sum(counts)
             row_bytes = 4 * (patch.components + 4) + 2.4 * outputs + _PLACE_BYTES
-            work_mb = max(work_mb, (3.5 * rows * row_bytes + 2 * max(counts) * columns) / 1e6)
-            learned_mb += rows * row_bytes / 1e6
+            kept_bytes, layout = layout_bytes(patch.components + 4)
+            work_mb = max(work_mb, (3.5 * rows * row_bytes + 2 * max(counts) * columns) / 1e6, rows * layout / 1e6)
+            learned_mb += rows * (row_bytes + kept_bytes) / 1e6
         if name == "label":  # the masks of all scans, brought to one size
             largest = np.max([record.masks.shape[1:] for record in records], axis=0)
             work_mb += 12 * len(records) * structures * float(np.prod(largest)) / 1e6

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from regforest.discs._lanes import CHUNK, LANES
 from regforest.discs._nearest_kernels import nearest_in_blocks, order_in_blocks
 
-__all__ = ["NearestRows"]
+__all__ = ["NearestRows", "layout_bytes"]
 
 Rows = NDArray[np.float32]
 Numbers = NDArray[np.int64]
@@ -71,11 +71,14 @@ class NearestRows:
         columns = np.argsort(-rows.var(axis=0), kind="stable")
         ordered = _in_chunks(rows, columns)
         numbers, cell_blocks = _numbers_in_blocks(ordered, start)
-        beyond = numbers[..., None] < 0
-        low, high = (np.where(beyond, out, ordered[numbers]) for out in np.array([np.inf, -np.inf], np.float32))
-        boxes = np.stack([low.min(axis=1), high.max(axis=1)])[..., :_BOXED_COLUMNS].transpose(0, 2, 1)
+        placed, beyond = ordered[numbers], numbers < 0
+        del ordered  # of the layouts of all rows at most two are held at a time
+        boxed = placed[..., :_BOXED_COLUMNS]
+        edges = (np.where(beyond[..., None], far, boxed) for far in (np.float32(np.inf), np.float32(-np.inf)))
+        boxes = np.stack([next(edges).min(axis=1), next(edges).max(axis=1)]).transpose(0, 2, 1)
+        placed[beyond] = np.inf
         return cls(
-            columns, low.transpose(0, 2, 1).reshape(-1), np.ascontiguousarray(boxes), numbers,
+            columns, placed.transpose(0, 2, 1).reshape(-1), np.ascontiguousarray(boxes), numbers,
             np.zeros_like(numbers) if owners is None else owners[numbers], cell_blocks,
         )  # fmt: skip
 
@@ -129,3 +132,15 @@ def _numbers_in_blocks(rows: Rows, cell_start: Numbers) -> tuple[Numbers, Number
     numbers = np.full(int(cell_blocks[-1]) * LANES, -1)
     numbers[np.arange(len(rows)) + np.repeat(cell_blocks[:-1] * LANES - cell_start[:-1], counts)] = order
     return numbers.reshape(-1, LANES), cell_blocks
+
+
+def layout_bytes(columns: int) -> tuple[int, int]:
+    """Bound the bytes that a laid-out row keeps, and those that laying it out takes at most.
+
+    Examples
+    --------
+    >>> layout_bytes(36)
+    (200, 480)
+    """
+    row = 4 * -(-columns // CHUNK) * CHUNK
+    return row + 40, 3 * row

@@ -15,7 +15,7 @@ from regforest.discs.training import TrainingRecord
 from regforest.forest import TreeSettings, growing_memory
 from regforest.spatial import Grid, ScanSize
 
-__all__ = ["LEARN_LESS", "memory_of_apply", "memory_of_fit", "memory_of_prepare", "record_mb"]
+__all__ = ["LEARN_LESS", "memory_of_apply", "memory_of_fit", "memory_of_prepare", "memory_of_training"]
 
 LEARN_LESS = "learn from fewer scans, channels or patches (coarse_patches, label_patches), or from coarser scans"
 """What to do about learning that does not fit."""
@@ -82,7 +82,7 @@ class _Patches(NamedTuple):
         return self.view_mb + 6 * self.rows * self.columns / 1e6
 
 
-def record_mb(settings: DiscSettings, size: ScanSize) -> float:
+def _record_mb(settings: DiscSettings, size: ScanSize) -> float:
     """Bound the size of the record of a scan."""
     probes = 8 * (_levels(size) + 4) * len(PROBES_MM) * settings.fine_patch.columns(
         settings.coarse_spacing_mm, size.channels
@@ -97,7 +97,7 @@ def memory_of_prepare(settings: DiscSettings, size: ScanSize) -> MemoryNeed:
     scene_mb = size.files_mb + size.channels * (4 * given_m + _SCENE_BYTES * coarse_m)
     parts, masks = _patches(settings, size), _mask_bytes(settings, size) / 1e6
     border_mb = _BORDER_BYTES * masks / (4 * _levels(size))
-    kept_mb = scene_mb + record_mb(settings, size)
+    kept_mb = scene_mb + _record_mb(settings, size)
     return MemoryNeed({
         "reading": Stage(size.files_mb, size.files_mb + 1),
         "levelling": Stage(scene_mb, size.channels * _LEVELLING_BYTES * coarse_m),
@@ -105,6 +105,13 @@ def memory_of_prepare(settings: DiscSettings, size: ScanSize) -> MemoryNeed:
         "reading patches": Stage(kept_mb, max(part.reading_mb for part in parts if part.rows) + border_mb),
         "putting patches together": Stage(kept_mb, max(part.mb for part in parts)),
     })  # fmt: skip
+
+
+def memory_of_training(settings: DiscSettings, sizes: Sequence[ScanSize], n_jobs: int) -> MemoryNeed:
+    """Bound what it takes to prepare scans, `n_jobs` at a time, the records included: the only stage."""
+    kept_mb = sum(_record_mb(settings, size) for size in sizes)
+    each_mb = max(memory_of_prepare(settings, size).most_mb for size in sizes)
+    return MemoryNeed({"preparing scans": Stage(kept_mb, n_jobs * each_mb, each_mb)})
 
 
 def memory_of_fit(settings: DiscSettings, records: Sequence[TrainingRecord]) -> MemoryNeed:

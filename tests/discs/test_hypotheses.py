@@ -9,6 +9,7 @@ from regforest.discs import DiscLocalizer
 from regforest.discs.evidence import _mean_appearance, _misfit, _temperature
 from regforest.discs.hypotheses import ChainJudge
 from regforest.discs.own_views import extended_chain
+from regforest.discs.pipeline import DiscPipeline
 from regforest.spatial import AnnotatedScan
 from tests.discs.synthetic import NAMES, QUICK, make_scan
 
@@ -21,7 +22,8 @@ def scan() -> AnnotatedScan:
 @pytest.fixture(scope="module")
 def judge(scan: AnnotatedScan) -> ChainJudge:
     model = DiscLocalizer(QUICK).fit([make_scan(i, masks=False) for i in range(1, 5)])
-    return model._judge(model._scene(scan.channels), {}, 1)
+    pipeline = DiscPipeline(model.learned_, model.settings, model.seed)
+    return pipeline.judge(pipeline.scene(scan.channels), {})
 
 
 def _truth(scan: AnnotatedScan) -> dict[int, np.ndarray]:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from regforest.discs import DiscLocalizer, DiscSettings
+from regforest.discs.pipeline import DiscPipeline
 from regforest.discs.settings import JointSettings
-from regforest.discs.views import Scene
 from regforest.errors import DataError, ModelError
 from regforest.io.models import write_model
 from regforest.spatial import AnnotatedScan, Grid, Landmarks, Volume
@@ -206,9 +206,10 @@ def test_images_that_cannot_be_used_are_refused(
 
 def test_an_answer_without_any_structure_is_empty(model: DiscLocalizer, scan: AnnotatedScan) -> None:
     # the chain was placed outside the field of view: nothing is left of it
-    view = Scene(scan.channels, model.settings.coarse_spacing_mm, model.settings.normalise_mm)
+    pipeline = DiscPipeline(model.learned_, model.settings, model.seed)
     outside = {s: np.array([1e4, 0.0, 0.0]) for s in range(len(model.names_))}
-    answer = model._verdict(view, outside, {-1: 0.2, 0: 0.6, 1: 0.2}, dict.fromkeys(outside, 0.5))
+    scene, agreement = pipeline.scene(scan.channels), dict.fromkeys(outside, 0.5)
+    answer = pipeline._verdict(scene, outside, {-1: 0.2, 0: 0.6, 1: 0.2}, agreement)
     assert (answer.status, len(answer.landmarks)) == ("empty", 0)
     assert "L3" in answer.reason
 

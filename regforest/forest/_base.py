@@ -13,8 +13,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from regforest._threads import Progress
+from regforest.forest.binned import BinnedColumns
 from regforest.forest.forest import Forest
-from regforest.forest.grow import BinnedColumns, TreeSettings, bag_counts, grow_forest, tree_seeds
+from regforest.forest.grow import TreeSettings, bag_counts, grow_forest, tree_seeds
 from regforest.forest.rows import MatrixRows
 
 __all__ = ["BaseForest"]

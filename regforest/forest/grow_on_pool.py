@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from regforest._threads import Progress
 from regforest.errors import DataError
 from regforest.features import BoxFeatures
+from regforest.forest.binned import BinnedColumns
 from regforest.forest.forest import Forest
-from regforest.forest.grow import BinnedColumns, TreeSettings, grow_forest, tree_seeds
+from regforest.forest.grow import TreeSettings, grow_forest, tree_seeds
 from regforest.forest.grow_on_images import TrainingImage
 from regforest.forest.rows import Chosen
 

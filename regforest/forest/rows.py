@@ -9,7 +9,7 @@ import numpy as np
 from joblib import effective_n_jobs
 from numpy.typing import NDArray
 
-__all__ = ["MatrixRows", "Rows"]
+__all__ = ["MatrixRows", "Rows", "first_rows"]
 
 Chosen = slice | NDArray[np.int64]
 
@@ -55,3 +55,14 @@ class MatrixRows:
     def block(self, number: int, chosen: Chosen = slice(None)) -> NDArray[np.float32]:
         """Return the rows of a block, or those chosen of them."""
         return self._matrix[self._bounds[number] : self._bounds[number + 1]][chosen]
+
+
+def first_rows(rows: Rows) -> NDArray[np.int64]:
+    """First row of each block, and the number of all rows.
+
+    Examples
+    --------
+    >>> first_rows(MatrixRows(np.eye(5, dtype=np.float32))).tolist()
+    [0, 1, 2, 3, 5]
+    """
+    return np.cumsum([0, *rows.sizes])

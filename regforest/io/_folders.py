@@ -71,8 +71,12 @@ def walk_files(root: Path, notes: list[str]) -> Iterator[Path]:
 
 
 def leads_back(folder: Path, root: Path) -> bool:
-    """Tell whether a folder is a link to a place in `root`, where it is found by itself."""
-    return os.path.islink(folder) and Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(root))
+    """Tell whether a folder is a link to a place in `root`, where it is found by itself; `root` may be a link."""
+    return (
+        folder != root
+        and os.path.islink(folder)
+        and Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(root))
+    )
 
 
 def is_shown(name: str) -> bool:

@@ -100,6 +100,13 @@ def test_links_in_a_circle_end(tmp_path):
     assert list(by_name(open_spine_ct(tmp_path))) == ["111"]
 
 
+def test_the_data_may_lie_behind_a_link(tmp_path):
+    write_original(tmp_path / "disk", "patient0001", "111")
+    (tmp_path / "data").symlink_to(tmp_path / "disk", target_is_directory=True)
+    behind, itself = open_spine_ct(tmp_path / "data"), open_spine_ct(tmp_path / "disk")
+    assert by_name(behind).keys() == by_name(itself).keys() != set()
+
+
 def test_a_scan_without_annotations_is_refused_by_name(tmp_path):
     write_original(tmp_path, "patient1", "111", points=Landmarks({}, frame="grid"))
     with pytest.raises(DataError, match=r"111\.lml.*found none"):

@@ -20,7 +20,7 @@ _OUTPUTS = {"argmax": "most probable class", "chosen": "one probability", "full"
 
 def ours(scale: Scale, output: str) -> Work:
     """Prepare the vertebra model and a large volume; `output` is the name of a function in `calls`."""
-    model = data.vertebra_model(scale)
+    model = data.vertebra_model(scale).levels
     voxels, spacing = data.volume_of(scale, scale.memory_voxels)
     return partial(getattr(calls, output), model.forest, model.boxes, voxels, spacing)
 
@@ -33,7 +33,7 @@ def idle(scale: Scale) -> Work:
 
 def run(session: Session) -> Iterator[Row]:
     """One row for each kind of output."""
-    scale, model = session.scale, data.vertebra_model(session.scale)
+    scale, model = session.scale, data.vertebra_model(session.scale).levels
     voxels, spacing = data.volume_of(scale, scale.memory_voxels)
     shape = " x ".join(map(str, voxels.shape))
     start = peak_memory_mb(idle, scale)

@@ -165,6 +165,13 @@ def test_the_whole_volume_has_the_probabilities_of_scikit_learn(tmp_path: Path) 
 
 
 @needs_compiled_kernels
+@pytest.mark.parametrize("output", ["argmax", "chosen", "full"])
+def test_the_work_whose_memory_is_measured_predicts_a_volume(output: str) -> None:
+    result = memory.ours(QUICK, output)()
+    assert np.asarray(result).shape[-3:] == data.volume_of(QUICK, QUICK.memory_voxels)[0].shape
+
+
+@needs_compiled_kernels
 def test_results_hold_machine_table_and_plot(tmp_path: Path) -> None:
     rows = rows_of(tmp_path, "--only", "scaling", "--only", "integral", "--repeats", "1")
     file = tmp_path / "RESULTS.md"

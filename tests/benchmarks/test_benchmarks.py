@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import peak, peers, timing
+from benchmarks import data, memory, peak, peers, timing
 from benchmarks.results import write_results
 from benchmarks.rows import Goal, Row, comparison
 from benchmarks.scales import QUICK

@@ -75,8 +75,9 @@ def test_files_that_cannot_be_used_end_with_3_and_their_name(tmp_path, capsys):
     [
         b"scan,patient,level,x,y,z\n1,2,L1\n",
         b"scan,patient,level,x,y,z\n1,2,L1,1,2," + b"3" * 200_000,
-        gzip.compress(b"scan,patient,level,x,y,z\n" * 99)[:-20] + bytes(20),
+        gzip.compress(b"scan,patient,level,x,y,z\n" * 99, mtime=0)[:-20] + bytes(20),
     ],
+    ids=["short row", "long field", "damaged gzip"],
 )
 def test_a_damaged_table_ends_with_3_and_its_name(tmp_path, capsys, content):
     path = tmp_path / ("bad.csv.gz" if content[:2] == b"\x1f\x8b" else "bad.csv")

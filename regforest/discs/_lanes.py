@@ -14,14 +14,15 @@ from numba import types
 from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
+from regforest.features._lanes import in_all_lanes, load_lanes
+
 LANES = 16
 """Rows side by side."""
 
 CHUNK = 8
 """Columns that are added up at once."""
 
-_WORD, _LANE = ir.IntType(64), ir.IntType(32)
-_FLOATS = ir.VectorType(ir.FloatType(), LANES)
+_WORD, _FLOATS = ir.IntType(64), ir.VectorType(ir.FloatType(), LANES)
 
 
 def add_squares(
@@ -68,9 +69,9 @@ def _add_squares(context: Any, columns: Any, start: Any, query: Any, first: Any,
         while len(total) > 1:
             total = [builder.fadd(a, b) for a, b in zip(total[::2], total[1::2], strict=True)]
         out = builder.bitcast(distance, _FLOATS.as_pointer())
-        added = builder.fadd(_loaded(builder, distance), total[0])
+        added = builder.fadd(load_lanes(builder, distance, _FLOATS, align=4), total[0])
         builder.store(added, out).align = 4
-        below = builder.fcmp_ordered("<", added, _in_all_lanes(builder, arguments[5]))
+        below = builder.fcmp_ordered("<", added, in_all_lanes(builder, arguments[5], _FLOATS))
         return builder.zext(builder.bitcast(below, ir.IntType(LANES)), _WORD)
 
     arguments = (columns, types.int64, query, types.int64, distance, types.float32)
@@ -79,21 +80,10 @@ def _add_squares(context: Any, columns: Any, start: Any, query: Any, first: Any,
 
 def _squares(builder: Any, here: Any, wanted: Any, column: int) -> Any:
     """Emit the squared differences of one column."""
-    rows = _loaded(builder, builder.gep(here, [_WORD(column * LANES)]))
-    apart = builder.fsub(rows, _in_all_lanes(builder, builder.load(builder.gep(wanted, [_WORD(column)]))))
+    rows = load_lanes(builder, builder.gep(here, [_WORD(column * LANES)]), _FLOATS, align=4)
+    number = builder.load(builder.gep(wanted, [_WORD(column)]))
+    apart = builder.fsub(rows, in_all_lanes(builder, number, _FLOATS))
     return builder.fmul(apart, apart)
-
-
-def _loaded(builder: Any, pointer: Any) -> Any:
-    lanes = builder.load(builder.bitcast(pointer, _FLOATS.as_pointer()))
-    lanes.align = 4  # of the numbers: a vector may begin anywhere
-    return lanes
-
-
-def _in_all_lanes(builder: Any, number: Any) -> Any:
-    undefined = ir.Constant(_FLOATS, ir.Undefined)
-    single = builder.insert_element(undefined, number, _LANE(0))
-    return builder.shuffle_vector(single, undefined, ir.Constant(ir.VectorType(_LANE, LANES), [0] * LANES))
 
 
 # the compiler compares the signatures of both functions, annotations included: lambdas have none

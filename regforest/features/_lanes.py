@@ -103,12 +103,15 @@ def _scaled_sums(builder: Any, here: Any, corners: Any, first: int, scale: Any) 
     c = []
     for k in range(first, first + 8):
         offset = builder.sext(builder.load(builder.gep(corners, [_WORD(k)])), _WORD)
-        lanes = builder.load(builder.bitcast(builder.gep(here, [offset]), _INTS.as_pointer()))
-        lanes.align = 4  # of the table's numbers: a vector may begin anywhere
-        c.append(lanes)
+        c.append(load_lanes(builder, builder.gep(here, [offset]), _INTS, align=4))
     far = builder.sub(builder.sub(c[7], c[6]), builder.sub(c[5], c[4]))
     near = builder.sub(builder.sub(c[3], c[2]), builder.sub(c[1], c[0]))
     return builder.fmul(builder.sitofp(builder.sub(far, near), _FLOATS), in_all_lanes(builder, scale, _FLOATS))
+
+
+def load_lanes(builder: Any, pointer: Any, vector: Any, align: int) -> Any:
+    """Emit the reading of a vector of a type, which may begin anywhere: it is aligned as its numbers are."""
+    return builder.load(builder.bitcast(pointer, vector.as_pointer()), align=align)
 
 
 def in_all_lanes(builder: Any, number: Any, vector: Any) -> Any:

@@ -13,7 +13,7 @@ from numba import types
 from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
-from regforest.features._lanes import in_all_lanes
+from regforest.features._lanes import in_all_lanes, load_lanes
 
 LIMITS = 16
 """Numbers that `count_below` looks at."""
@@ -38,7 +38,7 @@ def place_among(codes: NDArray[np.uint8], i: int) -> int:
 def _count_below(context: Any, numbers: Any, first: Any, limit: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         numbers = context.make_array(signature.args[0])(context, builder, arguments[0])
-        found = _load(builder, builder.gep(numbers.data, [arguments[1]]), _FLOATS, 4)
+        found = load_lanes(builder, builder.gep(numbers.data, [arguments[1]]), _FLOATS, 4)
         below = builder.fcmp_ordered("<", found, in_all_lanes(builder, arguments[2], _FLOATS))
         return builder.zext(builder.ctpop(builder.bitcast(below, ir.IntType(LIMITS))), _WORD)
 
@@ -49,7 +49,7 @@ def _count_below(context: Any, numbers: Any, first: Any, limit: Any) -> Any:
 def _place_among(context: Any, codes: Any, i: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         codes = context.make_array(signature.args[0])(context, builder, arguments[0])
-        found = _load(builder, codes.data, _CODES, 1)
+        found = load_lanes(builder, codes.data, _CODES, 1)
         code = in_all_lanes(builder, builder.load(builder.gep(codes.data, [arguments[1]])), _CODES)
         lower, equal = (builder.bitcast(builder.icmp_unsigned(sign, found, code), _WORD) for sign in ("<", "=="))
         used = builder.lshr(_WORD(-1), builder.sub(_WORD(FEW), codes.nitems))
@@ -57,12 +57,6 @@ def _place_among(context: Any, codes: Any, i: Any) -> Any:
         return builder.add(builder.ctpop(builder.and_(lower, used)), builder.ctpop(builder.and_(equal, before)))
 
     return types.int64(codes, types.int64), generate
-
-
-def _load(builder: Any, place: Any, vector: Any, align: int) -> Any:
-    found = builder.load(builder.bitcast(place, vector.as_pointer()))
-    found.align = align
-    return found
 
 
 # the compiler compares the signatures of both functions, annotations included: lambdas have none

@@ -151,11 +151,8 @@ def descend(
         node, start, stop = waiting[groups_left, 0], waiting[groups_left, 1], waiting[groups_left, 2]
         feature, threshold = nodes[node]["feature"], nodes[node]["threshold"]
         while feature >= 0:
-            child = nodes[node]["left"]
-            feature_left, threshold_left = (
-                nodes[child]["feature"],
-                nodes[child]["threshold"],
-            )  # on their way meanwhile
+            child = nodes[node]["left"]  # its sibling lies behind it; both are on their way meanwhile
+            feature_left, threshold_left = nodes[child]["feature"], nodes[child]["threshold"]
             feature_right, threshold_right = nodes[child + 1]["feature"], nodes[child + 1]["threshold"]
             left, right = start, stop  # words on the left are written over the group's, those on the right behind it
             for i in range(start, stop):

@@ -17,7 +17,7 @@ from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
 from regforest._jit import kernel
-from regforest.features._lanes import LANES, bits_below
+from regforest.features._lanes import LANES, bits_below, load_lanes
 from regforest.forest._outputs import padded
 
 _WORD, _VECTOR = ir.IntType(64), ir.VectorType(ir.FloatType(), LANES)
@@ -54,7 +54,7 @@ def _add_eight(context: Any, sums: Any, at: Any, values: Any, column: Any, leave
         with cgutils.for_range(builder, trees) as loop:
             leaf = builder.load(builder.gep(leaves.data, [builder.add(builder.mul(loop.index, room), row)]))
             first = builder.add(builder.mul(builder.zext(leaf, _WORD), outputs), column)
-            found = builder.load(builder.bitcast(builder.gep(values.data, [first]), _VECTOR.as_pointer()), align=4)
+            found = load_lanes(builder, builder.gep(values.data, [first]), _VECTOR, align=4)
             builder.store(builder.fadd(builder.load(total), found), total)
         builder.store(builder.load(total), place, align=4)
         return context.get_dummy_value()

@@ -17,7 +17,7 @@ from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
 from regforest._jit import kernel
-from regforest.features._lanes import LANES, in_all_lanes
+from regforest.features._lanes import LANES, in_all_lanes, load_lanes
 
 _LANE, _INDEX, _VECTOR = ir.IntType(32), ir.IntType(64), ir.VectorType(ir.DoubleType(), LANES)
 _ZEROS = ir.Constant(_VECTOR, [0.0] * LANES)
@@ -67,8 +67,7 @@ def _add_weighted(context: Any, target: Any, source: Any, weight: Any) -> Any:
         with cgutils.for_range(builder, _chunks(builder, target)) as loop:
             added = _load(builder, source.data, loop.index, signature.args[1].dtype)
             place = _place(builder, target.data, loop.index, _VECTOR)
-            found = builder.load(place)
-            found.align = 8
+            found = load_lanes(builder, place, _VECTOR, align=8)
             builder.store(builder.fadd(found, builder.fmul(weights, added)), place).align = 8
         return context.get_dummy_value()
 
@@ -127,8 +126,7 @@ def _load(builder: Any, data: Any, chunk: Any, kind: Any) -> Any:
     """Emit the reading of a chunk of float32 or float64 numbers as doubles."""
     single = kind == types.float32
     vector = ir.VectorType(ir.FloatType(), LANES) if single else _VECTOR
-    found = builder.load(_place(builder, data, chunk, vector))
-    found.align = 4 if single else 8
+    found = load_lanes(builder, _place(builder, data, chunk, vector), vector, align=4 if single else 8)
     return builder.fpext(found, _VECTOR) if single else found
 
 

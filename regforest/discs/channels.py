@@ -10,16 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regforest.discs.forests import CoarseForest, FineForest, ForestLabels
-from regforest.discs.neighbour_labels import NeighbourLabels
+from regforest.discs.nearest import PatchRows
 from regforest.discs.patches import MADE_EARLIER, columns_shown
-from regforest.discs.search import CoarseModel, FineModel
 from regforest.discs.settings import DiscSettings
 from regforest.errors import DataError, ModelError
 from regforest.spatial import Volume
 
 __all__ = ["channel_notes", "channels_by_name", "parts_of_shown"]
 
-_Reading = CoarseModel | FineModel | NeighbourLabels | CoarseForest | FineForest | ForestLabels
+_Reading = PatchRows | CoarseForest | FineForest | ForestLabels
 
 
 def channels_by_name(channels: Volume | Mapping[str, Volume], learned: Sequence[str]) -> dict[str, Volume]:
@@ -88,8 +87,8 @@ def parts_of_shown(parts: Mapping[str, Any], shown: Sequence[bool], settings: Di
 
 
 def _of_shown(part: _Reading, columns: NDArray[np.bool_]) -> _Reading:
-    if not isinstance(part, (CoarseForest, FineForest, ForestLabels)):
-        return replace(part, projection=part.projection.of_shown(columns))
+    if isinstance(part, PatchRows):
+        return part.of_shown(columns)
     if part.completion is None:
         raise ModelError(MADE_EARLIER)
     return replace(part, completion=replace(part.completion, shown=columns))

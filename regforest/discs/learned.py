@@ -17,6 +17,7 @@ from regforest.discs.evidence import ShiftModel
 from regforest.discs.forests import CoarseForest, FineForest, ForestLabels
 from regforest.discs.hypotheses import unit_steps
 from regforest.discs.model_checks import check_label_names, check_names, check_parts
+from regforest.discs.nearest import PatchRows
 from regforest.discs.neighbour_labels import NeighbourLabels
 from regforest.discs.packing import pack, rounded, unpack
 from regforest.discs.patches import Completion, Projection
@@ -84,7 +85,7 @@ class LearnedDiscs:
     def __post_init__(self) -> None:
         """Lay the training patches out for the search: once, before several threads ask."""
         for part in (self.coarse, self.fine, self.label and self.label.voxels):
-            if isinstance(part, (CoarseModel, FineModel, NeighbourLabels)):
+            if isinstance(part, PatchRows):
                 _ = part.nearest
 
     @classmethod

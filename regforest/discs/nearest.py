@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from regforest.discs._lanes import CHUNK, LANES
 from regforest.discs._nearest_kernels import nearest_in_blocks, order_in_blocks
+from regforest.discs.patches import Projection
 
-__all__ = ["NearestRows", "layout_bytes"]
+__all__ = ["NearestRows", "PatchRows", "layout_bytes"]
 
 Rows = NDArray[np.float32]
 Numbers = NDArray[np.int64]
@@ -73,10 +76,11 @@ class NearestRows:
         numbers, cell_blocks = _numbers_in_blocks(ordered, start)
         placed, beyond = ordered[numbers], numbers < 0
         del ordered  # of the layouts of all rows at most two are held at a time
-        boxed = placed[..., :_BOXED_COLUMNS]
-        edges = (np.where(beyond[..., None], far, boxed) for far in (np.float32(np.inf), np.float32(-np.inf)))
-        boxes = np.stack([next(edges).min(axis=1), next(edges).max(axis=1)]).transpose(0, 2, 1)
+        placed[beyond] = -np.inf
+        high = placed[..., :_BOXED_COLUMNS].max(axis=1)
         placed[beyond] = np.inf
+        low = placed[..., :_BOXED_COLUMNS].min(axis=1)
+        boxes = np.stack([low, high]).transpose(0, 2, 1)
         return cls(
             columns, placed.transpose(0, 2, 1).reshape(-1), np.ascontiguousarray(boxes), numbers,
             np.zeros_like(numbers) if owners is None else owners[numbers], cell_blocks,
@@ -144,3 +148,30 @@ def layout_bytes(columns: int) -> tuple[int, int]:
     """
     row = 4 * -(-columns // CHUNK) * CHUNK
     return row + 40, 3 * row
+
+
+@dataclass(frozen=True, eq=False)
+class PatchRows:
+    """Training patches among which the nearest to those of a scan are looked for.
+
+    Attributes
+    ----------
+    projection : Projection
+        Of patch features.
+    rows : ndarray of float32, shape (T, F)
+        Projected features, and what else makes patches unlike.
+    """
+
+    projection: Projection
+    rows: Rows
+
+    @cached_property
+    def nearest(self) -> NearestRows:
+        """The rows laid out for the search."""
+        return NearestRows.of(self.rows)
+
+    def of_shown(self, columns: NDArray[np.bool_]) -> Self:
+        """Return the same rows, searched by what is expected of patches of which some features are known."""
+        part = replace(self, projection=self.projection.of_shown(columns))
+        part.__dict__["nearest"] = self.nearest  # the rows are the same: not to be laid out again for each scan
+        return part

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from regforest.discs.displacement import neighbour_weights
-from regforest.discs.nearest import NearestRows
+from regforest.discs.nearest import NearestRows, PatchRows
 from regforest.discs.patches import PatchReader, Projection
 from regforest.discs.settings import DiscSettings
 from regforest.discs.training import TrainingRecord
@@ -25,7 +25,7 @@ _AROUND = np.array(list(itertools.product((-1, 0, 1), repeat=2)))
 
 
 @dataclass(frozen=True, eq=False)
-class NeighbourLabels:
+class NeighbourLabels(PatchRows):
     """Training voxels near the borders of the structures.
 
     Attributes
@@ -44,8 +44,6 @@ class NeighbourLabels:
         Number of cells.
     """
 
-    projection: Projection
-    rows: Features
     inside: Features
     group: NDArray[np.int64]
     cell_start: NDArray[np.int64]

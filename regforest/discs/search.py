@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import joblib
 import numpy as np
 from numpy.typing import NDArray
 
 from regforest.discs.displacement import estimate_displacements, neighbour_weights
-from regforest.discs.nearest import NearestRows
+from regforest.discs.nearest import PatchRows
 from regforest.discs.own_views import lattice, random_ball
 from regforest.discs.patches import PatchReader, Projection
 from regforest.discs.settings import DiscSettings, JointSettings
@@ -26,7 +25,7 @@ Features = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
-class CoarseModel:
+class CoarseModel(PatchRows):
     """Training patches of whole volumes.
 
     Attributes
@@ -39,8 +38,6 @@ class CoarseModel:
         Displacement from each training patch to each structure; NaN where its scan does not show it.
     """
 
-    projection: Projection
-    rows: Features
     offsets_mm: Features
 
     @classmethod
@@ -56,11 +53,6 @@ class CoarseModel:
         rows = [projection(part[own]) for part, own in zip(parts, kept, strict=True)]
         offsets = [named_offsets(record, names)[own] for record, own in zip(records, kept, strict=True)]
         return cls(projection, np.concatenate(rows), np.concatenate(offsets))
-
-    @cached_property
-    def nearest(self) -> NearestRows:
-        """The training patches laid out for the search."""
-        return NearestRows.of(self.rows)
 
     def votes(self, view: View, settings: DiscSettings, n_jobs: int = 1) -> list[VoteMap]:
         """Votes of all patches of a coarse view for each structure, in view millimetres."""
@@ -84,7 +76,7 @@ class CoarseModel:
 
 
 @dataclass(frozen=True, eq=False)
-class FineModel:
+class FineModel(PatchRows):
     """Training patches of the structures' own views.
 
     Attributes
@@ -97,8 +89,6 @@ class FineModel:
         Displacement to the structure's centre.
     """
 
-    projection: Projection
-    rows: Features
     offsets_mm: Features
 
     @classmethod
@@ -111,11 +101,6 @@ class FineModel:
         projection = Projection.fit_parts(parts, settings.fine_patch.components, np.random.default_rng([seed, 6]))
         rows = _with_level(np.concatenate([projection(part) for part in parts]), np.concatenate(level), settings)
         return cls(projection, rows, np.concatenate([record.fine_offsets for record in records]))
-
-    @cached_property
-    def nearest(self) -> NearestRows:
-        """The training patches laid out for the search."""
-        return NearestRows.of(self.rows)
 
     def votes(self, view: View, structure: int, settings: DiscSettings, rng: np.random.Generator) -> VoteMap:
         """Votes for the centre of one structure in its own view, in view millimetres."""

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from regforest._jit import kernel
 from regforest.discs._lanes import CHUNK, LANES, add_squares
 from regforest.discs._nearest_kernels import order_in_blocks
-from regforest.discs.nearest import NearestRows
+from regforest.discs.nearest import NearestRows, PatchRows
+from regforest.discs.patches import Projection
 from tests.reference import nearest_by_sorting
 
 pytestmark = pytest.mark.without_jit
@@ -86,3 +87,13 @@ def test_rows_that_are_all_alike_are_found_all_the_same():
     squared, number = NearestRows.of(rows)(rows[:2], 3)
     assert (squared == 0).all()
     assert len(set(number[0])) == 3
+
+
+def test_rows_are_laid_out_once_for_all_channels_and_for_some():
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(60, 6)).astype(np.float32)
+    projection = Projection.fit_parts([features], 3, rng)
+    part = PatchRows(projection, projection(features))
+    some = part.of_shown(np.array([True, True, False] * 2))
+    assert some.nearest is part.nearest
+    assert some.projection(features[:, [0, 1, 3, 4]]).shape == (60, 3)

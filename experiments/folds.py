@@ -55,18 +55,13 @@ class MethodRun:
         self.jobs = max(1, site.jobs // self.at_once)
         self.learning = LearningMemory(plan, name, site, [fold.fold for fold in self.waiting], self.at_once)
 
-    def share_out(self) -> None:
-        """Share what is left of the memory among cases."""
-        jobs = self.jobs
-        self.share, self.alone = Share(jobs, self._memory_mb(jobs)), Share(1, self._memory_mb(1), sparing=True)
-
     def run(self) -> None:
         """Do all that is left to do."""
-        self.share_out()
         total = sum(len(fold.cases) for fold in self.waiting)
         with tqdm(total=total, desc=self.name, unit="case", disable=None) as self.bar:
             if self.plan.methods[self.name].prepare is not None:
                 self._prepare()
+            self.share, self.alone = self._share(self.jobs), replace(self._share(1), sparing=True)
             for _ in range(self.at_once):
                 self.next_fold()
             self.site.run()
@@ -82,10 +77,10 @@ class MethodRun:
         for trouble in result.troubles:
             self.failures.add(trouble)
 
-    def _memory_mb(self, jobs: int) -> float | None:
-        """Return the share of a step where each fold has `jobs` under way."""
+    def _share(self, jobs: int) -> Share:
+        """Return what a step may take of what is left of the memory, where each fold has `jobs` under way."""
         free = self.site.free_memory_mb(self.plan.options.max_memory_mb)
-        return None if free is None else free / min(self.site.steps_per_process, self.at_once * jobs)
+        return Share(jobs, None if free is None else free / min(self.site.steps_per_process, self.at_once * jobs))
 
     def _prepare(self) -> None:
         for cases, memory_mb in self.learning.batches():
@@ -96,7 +91,6 @@ class MethodRun:
                 )  # fmt: skip
             self.site.run()
         self.learning.after_preparing()
-        self.share_out()
 
     def _prepared(self, case: str, outcome: Result[Any] | Exception) -> None:
         result = _result(outcome, [case], "prepare")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 
 from experiments.plan import Plan
 from experiments.protocol import Fold
 from experiments.site import Site
 from regforest._memory import MemoryNeed
-from regforest.errors import RegForestError
+from regforest.datasets import readable_sizes
 from regforest.spatial import ScanSize
 
 __all__ = ["LearningMemory"]
@@ -43,7 +42,7 @@ class LearningMemory:
         self._everything = Fold("all", tuple(sorted({case for fold in folds for case in fold.train})), ())
         self._free_mb = site.free_memory_mb(plan.options.max_memory_mb)
         self._processes_share = min(site.steps_per_process, at_once)
-        self._sizes = dict(self._headers()) if self._free_mb is not None else {}
+        self._sizes = self._headers()
         self.fit_mb = self._free_mb
         if self._sizes:
             for fold in [self._everything] if self._method.prepare is not None else folds:
@@ -74,13 +73,11 @@ class LearningMemory:
         fitting = (n for n in range(jobs, 0, -1) if self._need(fold.train, 1, n + 1).least_mb <= self._free_mb)
         return next(fitting, 0)
 
-    def _headers(self) -> Iterator[tuple[str, ScanSize]]:
-        """Sizes of the training scans; what cannot be read fails later, by name, or is in sight of workers only."""
-        if self._method.training_need is None:
-            return
-        for case in self._everything.train:
-            with suppress(RegForestError, OSError):
-                yield case, self._plan.case(case).size()
+    def _headers(self) -> dict[str, ScanSize]:
+        """Sizes of the training scans, but of those that only workers see."""
+        if self._free_mb is None or self._method.training_need is None:
+            return {}
+        return readable_sizes(map(self._plan.case, self._everything.train))
 
     def _need(self, cases: Sequence[str], n_jobs: int, ahead: int) -> MemoryNeed:
         assert self._method.training_need is not None

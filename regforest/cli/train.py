@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +11,10 @@ from regforest.cli._batch import Failures, counted, each, folder_to_write, say, 
 from regforest.cli._console import announce_compilation
 from regforest.cli._forecast import say_forecast, will_train
 from regforest.cli._parser import add_command, add_jobs, add_max_memory, add_out, positive, seed_number
-from regforest.errors import DataError, RegForestError, UsageError
+from regforest.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from regforest.datasets import Case, Dataset
+    from regforest.datasets import Dataset
     from regforest.spatial import AnnotatedScan, ScanSize
 
 _EXAMPLE = """\
@@ -44,7 +43,7 @@ def add_commands(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Open the data set, train, save."""
-    from regforest.datasets import announce_terms, open_dataset
+    from regforest.datasets import announce_terms, open_dataset, readable_sizes
 
     if arguments.quick and arguments.what == "discs":
         raise UsageError("--quick is an option of train vertebrae; discs have no smaller settings")
@@ -64,7 +63,8 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.quick:
         say_forecast(will_train(dataset.cases[: arguments.limit], arguments.what, arguments.jobs))
     scans = _scans(dataset, arguments.limit, failures)
-    sizes = [] if arguments.max_memory is None else _sizes(dataset.cases[: arguments.limit])
+    bounded = arguments.max_memory is not None
+    sizes = list(readable_sizes(dataset.cases[: arguments.limit] if bounded else ()).values())
     learn = _vertebrae if arguments.what == "vertebrae" else _discs
     localizer = learn(arguments, scans, sizes)
     localizer.save(arguments.out)
@@ -105,15 +105,6 @@ def _free_mb(arguments: argparse.Namespace) -> float | None:
     from regforest._memory import resident_mb
 
     return None if arguments.max_memory is None else arguments.max_memory - resident_mb()
-
-
-def _sizes(cases: Sequence[Case]) -> list[ScanSize]:
-    """Sizes of the scans as their headers say; what cannot be read fails later, by name."""
-    sizes = []
-    for case in cases:
-        with suppress(RegForestError, OSError):
-            sizes.append(case.size())
-    return sizes
 
 
 def _scans(dataset: Dataset, limit: int | None, failures: Failures) -> Iterator[AnnotatedScan]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +11,7 @@ from pathlib import Path
 from regforest.errors import RegForestError
 from regforest.spatial import AnnotatedScan, ScanSize, Volume
 
-__all__ = ["Case", "Dataset", "Fault"]
+__all__ = ["Case", "Dataset", "Fault", "readable_sizes"]
 
 _VOXEL_BYTES = 4
 
@@ -63,6 +63,15 @@ class Case(ABC):
                 levels = len(read_landmarks(self.annotation_file, grid))
         channels = len(self.image_files)
         return ScanSize(grid, levels, _VOXEL_BYTES * (channels + masks), channels, masks)
+
+
+def readable_sizes(cases: Iterable[Case]) -> dict[str, ScanSize]:
+    """Return the sizes of scans by name, as their headers say; what cannot be read fails later, when it is."""
+    sizes = {}
+    for case in cases:
+        with suppress(RegForestError, OSError):
+            sizes[case.name] = case.size()
+    return sizes
 
 
 @dataclass(frozen=True)

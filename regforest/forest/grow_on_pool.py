@@ -80,20 +80,8 @@ def grow_on_pool(
     ----------
     images, spacing_mm, boxes
         As for `PoolRows`.
-    targets : ndarray, shape (rows,) of int32 or (rows, outputs) of float32
-        Class numbers; or class probabilities or regression targets; for the voxels of all images in their order.
-    settings : TreeSettings
-        How trees are grown.
-    seed : int
-        The trees' seeds are drawn from it before any is grown.
-    n_trees : int
-        Number of trees.
-    n_classes : int
-        Number of classes if `targets` are class numbers.
-    n_jobs : int or None
-        Threads; the forest does not depend on it.
-    progress : callable, optional
-        Called as ``progress(done, total)`` after each tree.
+    targets, settings, seed, n_trees, n_classes, n_jobs, progress
+        As for `grow_on_images`.
 
     Raises
     ------

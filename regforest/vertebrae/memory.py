@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 
 from regforest._memory import MemoryNeed, Stage
-from regforest.forest import TreeSettings, forest_memory_mb, growing_memory
+from regforest.forest import forest_memory_mb, growing_memory
 from regforest.spatial import ScanSize
 from regforest.vertebrae.bodies import BodySettings
 from regforest.vertebrae.dense_labels import CLASSES
-from regforest.vertebrae.settings import VertebraSettings
+from regforest.vertebrae.settings import VertebraSettings, tree_settings
 
 __all__ = ["LEARN_LESS", "RESAMPLING_BYTES", "DrawnSizes", "expected_sizes", "memory_of_drawing", "memory_of_growing"]
 
@@ -101,7 +101,7 @@ def memory_of_growing(settings: VertebraSettings, drawn: DrawnSizes, n_jobs: int
     need = MemoryNeed({GROWING_LEVELS: levels._replace(held_mb=levels.held_mb + kept / 1e6)})
     if settings.bodies.trees:
         bodies = _forest_memory(settings.bodies, settings.spacing_mm, drawn, drawn.bodies, 2, n_jobs)
-        kept += 1e6 * forest_memory_mb(sum(drawn.levels), len(CLASSES), _tree_settings(settings), settings.trees)
+        kept += 1e6 * forest_memory_mb(sum(drawn.levels), len(CLASSES), tree_settings(settings), settings.trees)
         need[GROWING_BODIES] = bodies._replace(held_mb=bodies.held_mb + kept / 1e6)
     return need
 
@@ -116,7 +116,7 @@ def _forest_memory(
     n_jobs: int,
 ) -> Stage:  # fmt: skip
     """Bound what one forest takes beside images and labels."""
-    tree = _tree_settings(part)
+    tree = tree_settings(part)
     pad = int(np.ceil((part.max_offset_mm + part.box_size_mm[1] / 2) / spacing_mm)) + 2
     tables = [4 * float(np.prod(np.asarray(shape) + 2.0 * pad + 1)) for shape in drawn.shapes_zyx]
     if part.features:
@@ -124,7 +124,3 @@ def _forest_memory(
         return growing_memory(sum(rows), part.features, outputs, tree, part.trees, n_jobs, block)
     stage = growing_memory(sum(rows), 0, outputs, tree, part.trees, n_jobs)
     return stage._replace(held_mb=stage.held_mb + (2 * sum(tables) + 40 * sum(rows)) / 1e6)
-
-
-def _tree_settings(part: VertebraSettings | BodySettings) -> TreeSettings:
-    return TreeSettings(part.features_per_node, part.max_depth, min_samples_leaf=part.min_samples_leaf)

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from regforest._limits import check_limits
+from regforest.forest import TreeSettings
 from regforest.vertebrae.bodies import BodySettings
 from regforest.vertebrae.candidates import CandidateSettings
 from regforest.vertebrae.sampling import SamplingSettings
 
-__all__ = ["VertebraSettings"]
+__all__ = ["VertebraSettings", "tree_settings"]
 
 _LIMITS = {
     "spacing_mm": (0.5, 20), "features": (0, 100_000), "max_offset_mm": (1, 500), "box_size_mm": (0.5, 200),
@@ -93,3 +94,15 @@ class VertebraSettings:
         for part in (given, bodies):
             part["box_size_mm"] = tuple(part["box_size_mm"])
         return cls(**given, sampling=sampling, bodies=BodySettings(**bodies), candidates=candidates)
+
+
+def tree_settings(part: VertebraSettings | BodySettings) -> TreeSettings:
+    """Say how the trees of the forest of the levels, or of that of the bodies, are grown.
+
+    Examples
+    --------
+    >>> tree_settings(VertebraSettings(features=10, features_per_node=60)).max_features
+    10
+    """
+    tried = min(part.features_per_node, part.features or part.features_per_node)
+    return TreeSettings(tried, part.max_depth, min_samples_leaf=part.min_samples_leaf)

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from regforest._threads import Progress
 from regforest.errors import DataError
 from regforest.features import BoxFeatures, BoxSpace
-from regforest.forest import TrainingImage, TreeSettings, grow_on_images, grow_on_pool
+from regforest.forest import TrainingImage, grow_on_images, grow_on_pool
 from regforest.spatial import AnnotatedScan, Landmarks, Volume
 from regforest.vertebrae.bodies import BodySettings, body_labels
 from regforest.vertebrae.box_forest import BoxForest
 from regforest.vertebrae.memory import LEARN_LESS, DrawnSizes, expected_sizes, memory_of_drawing
 from regforest.vertebrae.sampling import draw_background, draw_training_points, working_image
-from regforest.vertebrae.settings import VertebraSettings
+from regforest.vertebrae.settings import VertebraSettings, tree_settings
 
 __all__ = ["TrainingSet", "VoxelSet"]
 
@@ -51,13 +51,6 @@ class VoxelSet:
         self.space = BoxSpace(s.max_offset_mm, s.box_size_mm)
         self.boxes = BoxFeatures.from_space(s.features, self.space, self.seed) if s.features else None
 
-    @property
-    def tree_settings(self) -> TreeSettings:
-        """How its trees are grown."""
-        s = self.settings
-        candidates = min(s.features_per_node, s.features) if s.features else s.features_per_node
-        return TreeSettings(candidates, s.max_depth, min_samples_leaf=s.min_samples_leaf)
-
     def add(self, image: Volume, index_zyx: NDArray[np.int64], labels: NDArray[np.float32]) -> None:
         """Add voxels (N, 3) of a working image with their labels."""
         self.labels.append(labels)
@@ -69,12 +62,12 @@ class VoxelSet:
         self.labels.clear()
         if self.boxes is None:
             grown = grow_on_images(
-                self.images, spacing_mm, self.space, labels, self.tree_settings,
+                self.images, spacing_mm, self.space, labels, tree_settings(s),
                 seed=self.seed, n_trees=s.trees, n_jobs=n_jobs, progress=progress,
             )  # fmt: skip
             return BoxForest(grown.forest.rounded(), grown.boxes)
         forest = grow_on_pool(
-            self.images, spacing_mm, self.boxes, labels, self.tree_settings,
+            self.images, spacing_mm, self.boxes, labels, tree_settings(s),
             seed=self.seed, n_trees=s.trees, n_jobs=n_jobs, progress=progress,
         )  # fmt: skip
         return BoxForest(forest.rounded(), self.boxes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import resource
 import sys
@@ -10,9 +11,11 @@ from typing import NamedTuple
 
 from regforest.errors import TooLargeError
 
-__all__ = ["MemoryNeed", "Stage", "memory_mb", "resident_mb"]
+__all__ = ["MemoryNeed", "Stage", "machine_mb", "memory_mb", "resident_mb"]
 
 _COARSER = "give the image at a coarser spacing"
+# what a container or a job of a cluster may take: control groups of version 2 and 1
+_GROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 _UNITS = {"": 1e-6, "K": 1e-3, "M": 1.0, "G": 1e3, "T": 1e6}
 
 
@@ -37,6 +40,13 @@ def resident_mb() -> float:
         return int(statm.read_text().split()[1]) * resource.getpagesize() / 1e6
     unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux kilobytes
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+def machine_mb() -> float:
+    """Return the memory of this machine, or what of it this process may take, in megabytes."""
+    groups = [Path(file).read_text().strip() for file in _GROUP_LIMITS if Path(file).exists()]
+    limits = [int(text) for text in groups if text.isdigit()]  # version 2 says "max" where there is none
+    return min([os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), *limits]) / 1e6
 
 
 class Stage(NamedTuple):

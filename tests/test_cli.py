@@ -8,7 +8,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from regforest._memory import MemoryNeed, Stage
+from regforest._memory import MemoryNeed, Stage, machine_mb
 from regforest.cli import main
 from regforest.cli._batch import counted
 from regforest.cli._console import start
@@ -833,7 +833,10 @@ def test_a_case_that_ran_out_of_memory_is_tried_again_at_the_end(tmp_path, model
     monkeypatch.setattr(FakeLocalizer, "localize", short_of_memory)
     paths = images(tmp_path / "in", "a.nii", "b.nii")
     assert run("label", *paths, "-o", tmp_path / "out", "--model", model, "--jobs", 2) == 0
-    assert tries == [(2, None), (2, None), (1, 60.0)]
+    (jobs, bound_mb), *others = tries
+    assert jobs == 2
+    assert bound_mb < machine_mb()
+    assert others == [(2, bound_mb), (1, 60.0)]
     assert [entry["event"] for entry in journal_of(tmp_path / "out") if entry.get("case") == "a"] == [
         "begun", "failed", "begun", "finished"
     ]  # fmt: skip

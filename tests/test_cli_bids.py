@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 
+from regforest._memory import MemoryNeed
 from regforest.cli import main
 from regforest.cli._inputs import cases_of, images_of
 from regforest.datasets.bids import open_bids
@@ -23,6 +24,9 @@ class FakeLocalizer:
 
     def localize(self, image, anchor=None, n_jobs=1, max_memory_mb=None):
         return Localization(FOUND, "ok", "", True, {-1: 0.0, 0: 1.0, 1: 0.0}, {"L1": 1.0})
+
+    def memory_need(self, grid, voxel_bytes, n_jobs=1):
+        return MemoryNeed()
 
     def apply(self, image, anchor=None, n_jobs=1, max_memory_mb=None):
         return self.localize(image), Volume(np.ones(GRID.shape_zyx, np.uint8), GRID)

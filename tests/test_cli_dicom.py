@@ -8,6 +8,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from regforest._memory import MemoryNeed
 from regforest.cli import main
 from regforest.io import read_landmarks, read_volume, write_landmarks
 from regforest.spatial import Landmarks, Localization, Volume
@@ -29,6 +30,9 @@ class FakeLocalizer:
     def localize(self, image, anchor=None, n_jobs=1, max_memory_mb=None):
         middle = image.grid.index_to_lps((np.array(image.grid.size_xyz) - 1) / 2)
         return Localization(Landmarks({"L1": middle}, {"L1": 0.5}), "ok", "", True, {0: 1.0}, {"L1": 0.9})
+
+    def memory_need(self, grid, voxel_bytes, n_jobs=1):
+        return MemoryNeed()
 
     def apply(self, image, anchor=None, n_jobs=1, max_memory_mb=None):
         labels = Volume(np.full(image.grid.shape_zyx, 20, np.uint8), image.grid)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ from regforest.cli._batch import say
 from regforest.errors import FileError, UsageError
 
 if TYPE_CHECKING:
-    from regforest.spatial import Volume
+    from regforest.spatial import Grid, Volume
 
 __all__ = ["Input", "Reading", "bids_folders", "cases_of", "images_of"]
 
@@ -64,8 +64,10 @@ class Input:
         path = next(iter(self.files.values()))
         return image_stem(path) == path.name and may_be_dicom(path)
 
-    def read(self, series_uid: str | None, prefer: Sequence[str]) -> Reading:
+    def read(self, series_uid: str | None, prefer: Sequence[str], admit: Callable[[Grid], None]) -> Reading:
         """Read the images; of DICOM one series, chosen as `regforest.io.dicom.read_dicom` does.
+
+        `admit` is told where the voxels of each image lie before any is read, and may raise an error.
 
         Raises
         ------
@@ -75,13 +77,16 @@ class Input:
             If a series is named of what is not DICOM.
         """
         from regforest.datasets.labelled_folder import read_aligned
+        from regforest.io import read_grid
         from regforest.io.dicom import read_dicom
 
         if self.is_dicom:
-            scan = read_dicom(next(iter(self.files.values())), series_uid, prefer)
+            scan = read_dicom(next(iter(self.files.values())), series_uid, prefer, admit)
             return Reading({"image": scan.volume}, scan.notes, scan.stack.tags.series_uid)
         if series_uid is not None:
             raise UsageError(f"--series-uid is an option for DICOM, and {self.name} is none")
+        for file in self.files.values():
+            admit(read_grid(file))
         return Reading(read_aligned(self.files))
 
 

@@ -101,12 +101,12 @@ def add_jobs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jobs", type=positive, default=available_cpus(), metavar="N", help="threads (default: all)")
 
 
-def add_max_memory(parser: argparse.ArgumentParser) -> None:
-    """Add ``--max-memory``."""
+def add_max_memory(parser: argparse.ArgumentParser, default: str) -> None:
+    """Add ``--max-memory``; `default` says what holds without it."""
     parser.add_argument(
         "--max-memory", type=_memory, metavar="SIZE",
         help="bound for the memory of this process, such as 2GB; what does not fit works in slabs, with fewer "
-        "threads, or is refused",
+        f"threads, or is refused (default: {default})",
     )  # fmt: skip
 
 

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from regforest._version import __version__
 from regforest.cli._batch import Failures, detail, each, folder_to_write, result, say, with_progress
-from regforest.cli._console import announce_compilation
 from regforest.cli._forecast import say_forecast, will_label
 from regforest.cli._inputs import Input, bids_folders, cases_of, images_of
 from regforest.cli._parser import add_command, add_jobs, add_max_memory, add_out
 from regforest.cli._results import ResultFolder
-from regforest.errors import DataError, UsageError
-
-if TYPE_CHECKING:
-    from regforest._memory import MemoryNeed
-    from regforest.spatial import Localization, Volume
+from regforest.cli._worker import Worker
+from regforest.errors import UsageError
 
 _LABEL_EXAMPLE = """\
   regforest label scan1.nii.gz scan2.mhd -o labelled --model ct.rfm --resume
@@ -33,7 +28,6 @@ _DISCS_EXAMPLE = """\
   regforest discs lumbar.nii.gz -o discs --model mr.rfm --anchor L4/L5=4.5,-20,-312"""
 _DEFAULT_MODELS = {"label": "ct-phantom", "discs": "mr-phantom"}
 _LOOK = "; open the .html of a scan to look at it"
-_VOXEL_BYTES = 4  # at most, of an image as it is read
 _TRAINING = {
     "label": "regforest phantom ct -n 40 --seed 0 -o DIR, then regforest train vertebrae --data DIR -o MODEL.rfm",
     "discs": "regforest phantom mr -n 8 --seed 0 -o DIR, then regforest train discs --data DIR -o MODEL.rfm",
@@ -81,7 +75,7 @@ def _add_options(parser: argparse.ArgumentParser, level: str, model: str) -> Non
         help="a level that you know, and a point on it in LPS mm (one image only)",
     )  # fmt: skip
     add_jobs(parser)
-    add_max_memory(parser)
+    add_max_memory(parser, "the memory of this machine")
 
 
 def _run(arguments: argparse.Namespace, inputs: Sequence[Input]) -> int:
@@ -110,7 +104,7 @@ def _label(
         folder.refuse_existing(inputs)
     failures = Failures()
     if todo:
-        worker = _Worker(arguments, _load(arguments.command, model), anchor, folder.made_with)
+        worker = Worker(arguments, _load(arguments.command, model), anchor, folder.made_with)
         _describe_derivative(folder.path, arguments.images)
         say_forecast(will_label(todo, arguments.command, arguments.jobs))
         for case, found in _outcomes(todo, worker, folder, failures):
@@ -127,7 +121,7 @@ def _label(
 
 
 def _outcomes(
-    todo: Sequence[Input], worker: _Worker, folder: ResultFolder, failures: Failures
+    todo: Sequence[Input], worker: Worker, folder: ResultFolder, failures: Failures
 ) -> Iterator[tuple[Input, dict[str, Any]]]:
     """Label every image; what a killed run was at, and what may have failed for want of memory, comes last."""
     suspects = folder.journal.unfinished()
@@ -146,105 +140,6 @@ def _describe_derivative(out: Path, paths: Sequence[Path]) -> None:
     for source in bids_folders(paths):
         write_json(out / DESCRIPTION, derivative_description(out, source))
         write_text(out / ".bidsignore", IGNORED)
-
-
-class _Worker:
-    """Everything between an image and its result files."""
-
-    def __init__(
-        self, arguments: argparse.Namespace, localizer: Any, anchor: Mapping[str, Any], made_with: Mapping[str, Any]
-    ) -> None:
-        self.arguments, self.localizer, self.anchor, self.made_with = arguments, localizer, anchor, made_with
-        from regforest._memory import resident_mb
-        from regforest._threads import pin_blas
-
-        announce_compilation()
-        pin_blas()  # the localizer has been loaded, and BLAS with it
-        limit_mb = arguments.max_memory
-        self.free_mb = None if limit_mb is None else limit_mb - resident_mb()
-
-    def __call__(self, case: Input) -> dict[str, Any]:
-        """Read, localize, write; the JSON comes last and so marks the case as complete."""
-        if self.free_mb is not None:
-            self._need(case, self.arguments.jobs).check(self.free_mb, case.name)
-        return self._labelled(case, self.arguments.jobs, self.free_mb)
-
-    def sparing(self, case: Input) -> dict[str, Any]:
-        """Do the same with as little memory as possible."""
-        need = self._need(case, 1)
-        need.check(self.free_mb, case.name)
-        return self._labelled(case, 1, need.least_mb)
-
-    def _need(self, case: Input, jobs: int) -> MemoryNeed:
-        """Bound the memory of a case by the headers of its images."""
-        from regforest.io import read_grid
-
-        grids = [read_grid(file, self.arguments.series_uid) for file in case.files.values()]
-        need: MemoryNeed = self.localizer.memory_need(grids[0], _VOXEL_BYTES * len(grids), jobs)
-        return need
-
-    def _labelled(self, case: Input, jobs: int, max_memory_mb: float | None) -> dict[str, Any]:
-        from regforest.io import (
-            write_bids_labels,
-            write_json,
-            write_label_image,
-            write_label_tables,
-            write_landmarks,
-        )
-
-        start = time.perf_counter()
-        reading = case.read(self.arguments.series_uid, self._preferred_series() if case.is_dicom else ())
-        for note in reading.notes:
-            say(f"{case.name}: {note}")
-        image = next(iter(reading.channels.values()))
-        for name, point in self.anchor.items():
-            if not image.grid.contains([point]).all():
-                at = ",".join(f"{x:g}" for x in point)
-                raise DataError(
-                    f"{case.name}: --anchor {name}={at} lies outside the image; expected LPS millimetres (3D Slicer "
-                    "shows RAS: turn the signs of the first two)"
-                )
-        found, labels = self._apply(reading.channels, jobs, max_memory_mb)
-        for note in found.notes:
-            say(f"{case.name}: {note}")
-        target, labels_stem = self.arguments.out / case.points_stem, self.arguments.out / case.labels_stem
-        for suffix in (".mrk.json", ".lml"):
-            write_landmarks(found.landmarks, f"{target}{suffix}", image.grid)
-        if labels is not None:
-            like = None if case.is_dicom else next(iter(case.files.values()))
-            write_label_image(labels, self.localizer.label_names, f"{labels_stem}.nii.gz", like)
-            write_label_tables(self.localizer.label_names, labels_stem)
-            if case.in_bids:
-                write_bids_labels(self.localizer.label_names, f"{labels_stem}.tsv")
-        if self.arguments.preview:
-            from regforest.report import Masks, write_preview
-
-            masks = None if labels is None else Masks(labels, self.localizer.label_names)
-            write_preview(image, found, target, case.stem, masks)
-        result = {**found.to_json(case.name), "made_with": self.made_with}
-        if reading.series_uid is not None:
-            result["series_uid"] = reading.series_uid
-        write_json(f"{target}.json", result)
-        size = " x ".join(map(str, image.grid.size_xyz))
-        detail(f"{case.name}: {size} voxels, {time.perf_counter() - start:.1f} s, written: {target}.json")
-        return result
-
-    def _preferred_series(self) -> tuple[str, ...]:
-        """Say what to look for among the series of a DICOM study."""
-        if self.arguments.command == "label":
-            return ("ct",)
-        learned = self.localizer.channels_
-        return ("mr", "sagittal", "t1" if [name.lower() for name in learned] == ["t1"] else "t2")
-
-    def _apply(
-        self, channels: Mapping[str, Volume], jobs: int, max_memory_mb: float | None
-    ) -> tuple[Localization, Volume | None]:
-        given = channels["image"] if list(channels) == ["image"] else channels
-        options = {"anchor": self.anchor or None, "n_jobs": jobs, "max_memory_mb": max_memory_mb}
-        if self.arguments.segment:
-            found, labels = self.localizer.apply(given, **options)
-            return found, labels
-        return self.localizer.localize(given, **options), None
 
 
 def _model_file(arguments: argparse.Namespace) -> Path:

@@ -38,7 +38,7 @@ def add_commands(commands: Any) -> None:
     parser.add_argument("--limit", type=positive, metavar="N", help="use the first N scans only")
     parser.add_argument("--quick", action="store_true", help="vertebrae: smallest useful settings, for a smoke run")
     add_jobs(parser)
-    add_max_memory(parser)
+    add_max_memory(parser, "no bound")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,7 @@ from regforest.io._dicom_pixels import read_voxels
 from regforest.io._dicom_tags import StackTags
 from regforest.io._folders import walk_files
 from regforest.io._names import split_name
-from regforest.spatial import Volume
+from regforest.spatial import Grid, Volume
 
 __all__ = [
     "DicomContents",
@@ -119,7 +119,12 @@ class DicomScan:
     notes: tuple[str, ...]
 
 
-def read_dicom(path: str | Path, series_uid: str | None = None, prefer: Sequence[str] = ()) -> DicomScan:
+def read_dicom(
+    path: str | Path,
+    series_uid: str | None = None,
+    prefer: Sequence[str] = (),
+    admit: Callable[[Grid], None] | None = None,
+) -> DicomScan:
     """Read one series of a folder (with its sub-folders), a zip (in place) or a single file.
 
     Slices are placed by ImagePositionPatient, ImageOrientationPatient and PixelSpacing, at the top of a file or in
@@ -136,6 +141,8 @@ def read_dicom(path: str | Path, series_uid: str | None = None, prefer: Sequence
     prefer : sequence of str
         What matters more than the number of slices, the first most: modality, plane and weighting, as
         ``("mr", "sagittal", "t2")``.
+    admit : callable, optional
+        Is told where the voxels lie before they are read, and may raise an error.
 
     Returns
     -------
@@ -160,6 +167,8 @@ def read_dicom(path: str | Path, series_uid: str | None = None, prefer: Sequence
     """
     with open_dicom(path) as contents:
         stack, reasons = choose_stack(contents, series_uid, prefer)
+        if admit is not None:
+            admit(stack.grid)
         return DicomScan(read_stack(stack), stack, (*reasons, *stack.notes, *contents.notes))
 
 

@@ -15,6 +15,8 @@ __all__ = ["Grid"]
 
 FloatArray = NDArray[np.float64]
 
+_LARGEST_MM, _LARGEST_MM3 = 3000.0, 2e9  # a scan of a whole body has 2000 mm and 1e9 mm3
+
 
 @dataclass(frozen=True, eq=False)
 class Grid:
@@ -170,7 +172,18 @@ class Grid:
 
         The axes are the orthogonal ones nearest to this grid's; the two fields of view share their centre, so that
         the result does not depend on the order or sign of this grid's axes.
+
+        Raises
+        ------
+        DataError
+            If the field of view is larger than any person: the spacing is wrong, and the grid would fill the memory.
         """
+        if self.extent_mm.max() > _LARGEST_MM or self.extent_mm.prod() > _LARGEST_MM3:
+            metres = " x ".join(f"{edge / 1000:.3g}" for edge in self.extent_mm)
+            raise DataError(
+                f"the image measures {metres} m, more than a person: correct its voxel sizes, given as "
+                f"{' x '.join(f'{edge:g}' for edge in self.spacing_mm)} mm"
+            )
         u, _, vt = np.linalg.svd(self.direction)
         axes = self.direction if self.is_orthogonal else u @ vt
         centre = self.index_to_lps((np.asarray(self.size_xyz) - 1) / 2)

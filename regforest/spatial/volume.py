@@ -15,8 +15,6 @@ from regforest.spatial.resampling import resample_labels, resample_linear
 
 __all__ = ["Volume"]
 
-_MAX_EXTENT_MM = 5000.0  # voxel sizes in another unit would ask for a working grid that fills the memory
-
 
 @dataclass(frozen=True, eq=False)
 class Volume(Shown):
@@ -76,12 +74,8 @@ class Volume(Shown):
         Raises
         ------
         DataError
-            If the image would be longer than 5 m: its voxel sizes are wrong.
+            If the image would be larger than a person: its voxel sizes are wrong.
         """
-        extent_mm = np.asarray(self.grid.size_xyz) * self.grid.spacing_mm
-        if extent_mm.max() > _MAX_EXTENT_MM:
-            size = " x ".join(f"{mm:.3g}" for mm in extent_mm)
-            raise DataError(f"expected an image of a part of a body, found one of {size} mm; correct its voxel sizes")
         return self.resampled(self.grid.canonical().isotropic(spacing_mm), n_jobs)
 
     def cropped(self, start_xyz: ArrayLike, shape_zyx: tuple[int, int, int]) -> Volume:

@@ -80,6 +80,14 @@ def test_an_isotropic_grid_covers_the_field_of_view_and_shares_its_centre(grid, 
     np.testing.assert_allclose(iso.corners_lps_mm().mean(axis=0), grid.corners_lps_mm().mean(axis=0), atol=1e-6)
 
 
+def test_an_image_larger_than_a_person_gets_no_working_grid():
+    with pytest.raises(
+        DataError, match=r"measures 5.12 x 5.12 x 2 m, more than a person: .* given as 10 x 10 x 10 mm"
+    ):
+        Grid.from_parts((200, 512, 512), spacing_mm=(10, 10, 10)).isotropic(3.0)
+    assert Grid.from_parts((2000, 512, 512), spacing_mm=(1, 1, 1)).isotropic(4.0).shape_zyx == (500, 128, 128)
+
+
 def test_a_sheared_grid_says_so():
     assert Grid.from_parts((2, 2, 2)).is_orthogonal
     assert not Grid.from_parts((2, 2, 2), direction=[[1, 0.01, 0], [0, 1, 0], [0, 0, 1]]).is_orthogonal

@@ -81,5 +81,5 @@ def test_voxels_must_have_the_shape_of_their_grid():
 
 
 def test_voxel_sizes_of_another_unit_are_refused_before_the_memory_is_full():
-    with pytest.raises(DataError, match=r"found one of 6e\+03 x 5e\+03 x 4e\+03 mm; correct its voxel sizes"):
+    with pytest.raises(DataError, match=r"measures 6 x 5 x 4 m, more than a person: correct its voxel sizes"):
         Volume(VOXELS, Grid.from_parts(VOXELS.shape, (1000, 1000, 1000))).isotropic(2.0)

@@ -34,7 +34,9 @@ _FLOOR = 2e-3  # share given to all classes alike: trees never saw everything
 _OWN_WEIGHT = 0.5  # of a detection's own scores beside the trees, which know them and their neighbours' already
 _LEAST_FALSE = 1e-4  # what a detection's own scores always leave for its being false
 _SEEN_MM = 15.0
-_S1_LOG = -1.5  # annotations of bodies end at the last lumbar one: the doubt between L6 and S1 goes to L6
+_S1_LOG = (
+    -1.1
+)  # what is below L5 counts as L6 up to odds of three to one: annotations of bodies never name the sacrum
 
 
 class RegionEmission:
@@ -157,5 +159,7 @@ def _log_classes(probability: Floats) -> Floats:
 def _own_log(scan: RegionDetections) -> Floats:
     """Return what each detection's own scores say of the classes (N, 29): natural logarithms."""
     levels = spread_region_scores(*scan.region_scores.T)
+    for below in ("L6", "S1"):  # a lumbar score does not tell what lies below L5; the trees do
+        levels[:, LEVELS.index(below)] = levels[:, LEVELS.index("L5")]
     false = np.log(np.maximum(1 - np.exp(levels).sum(axis=1, keepdims=True), _LEAST_FALSE))
     return np.hstack([levels, false])

@@ -10,6 +10,7 @@ from regforest.spatial import LEVELS, PAPER_LEVELS
 from regforest.vertebrae.chain_context import RegionDetections
 from regforest.vertebrae.chain_prior import ARCS, default_chain_prior
 from regforest.vertebrae.emission import FALSE, RegionEmission, name_detections
+from regforest.vertebrae.identification import identify
 
 PRIOR = default_chain_prior()
 
@@ -69,6 +70,24 @@ def test_scores_in_context_name_bodies_that_look_alike():
         right += sum(a == b for a, b in zip(best, points, strict=True))
         total += len(best)
     assert right / total > 0.9
+
+
+def test_a_sacrum_that_was_detected_is_not_called_L6_and_an_L6_is():
+    rng = np.random.default_rng(2)
+    full = [
+        chain([*PAPER_LEVELS[k : PAPER_LEVELS.index("L5") + 1], "S1" if i % 2 else "L6"], rng)
+        for i, k in enumerate(rng.integers(PAPER_LEVELS.index("T7"), PAPER_LEVELS.index("T11"), 80))
+    ]
+    scans = []
+    for points in full:
+        scan = detected(points, rng)
+        scan.region_scores[-1] = [0.03, 0.03, 0.97 if "L6" in points else 0.6]
+        scans.append(scan)
+    annotated = [{name: points[name] for name in points if name != "S1"} for points in full]
+    emission = RegionEmission(trees=30).fit(scans[:60], annotated[:60])
+    logs = emission.level_log_scores(scans[60:])
+    named = [identify(scan.points_lps_mm, own).levels[-1] for scan, own in zip(scans[60:], logs, strict=True)]
+    assert named == [list(points)[-1] for points in full[60:]]
 
 
 def test_one_seed_gives_one_result():

@@ -130,7 +130,7 @@ def identify(
         alternatives=tuple((_names(naming, inverse[:count]), p * upright) for naming, p in classes[1:]),
         shift_probability={s: _shifted(graph, named, s, total) * upright for s in (-1, 0, 1)},
         anchored=anchored,
-        reason=_reason(upright, anchored),
+        reason=_reason(upright, _exp(-total), anchored),
     )
 
 
@@ -233,7 +233,9 @@ def _is_anchored(named: NDArray[np.int64], scores: Floats) -> bool:
     return True
 
 
-def _reason(upright: float, anchored: bool) -> str:
+def _reason(upright: float, all_false: float, anchored: bool) -> str:
+    if all_false > 0.5:
+        return f"there may be no vertebra at all (probability {all_false:.2f})"
     if upright < 0.5:
         return "the chain fits better upside down: check the image's orientation"
     return "" if anchored else "no anchoring level in view"

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from regforest._memory import MemoryNeed, Stage
 from regforest._threads import Progress
-from regforest.errors import ModelError
+from regforest.errors import DataError, ModelError
 from regforest.forest import coarse_to_fine_memory_mb, predict_coarse_to_fine
 from regforest.io.models import join_parts, read_model, write_model
 from regforest.spatial import AnnotatedScan, Grid, Landmarks, Localization, ScanSize, Volume, hounsfield_doubt, level
@@ -138,11 +138,14 @@ class VertebraLocalizer:
         Raises
         ------
         DataError
-            If the work does not fit into the memory.
+            If a voxel is not finite, or the work does not fit into the memory.
         """
         need = self.memory_need(volume.grid, volume.voxels.dtype.itemsize, n_jobs)
         need.check(max_memory_mb)
-        if volume.voxels.min() == volume.voxels.max():
+        least, greatest = volume.voxels.min(), volume.voxels.max()
+        if not (np.isfinite(least) and np.isfinite(greatest)):  # a NaN makes both NaN
+            raise DataError("expected finite voxels, found NaN or infinity; replace them by what they stand for")
+        if least == greatest:
             return Localization(Landmarks({}), "empty", "all voxels have one value")
         doubt = hounsfield_doubt(volume)
         image = working_image(volume, self.settings.spacing_mm, n_jobs)

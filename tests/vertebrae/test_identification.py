@@ -208,6 +208,14 @@ def test_an_upside_down_spine_is_never_confidently_wrong():
     assert max(named, default=0) < 0.1
 
 
+def test_where_false_detections_explain_everything_the_reason_says_so():
+    names = ["T9"]
+    weak = forest_scores(names) + np.log(0.02)
+    found = identify(spine(names), weak)
+    assert "may be no vertebra at all" in found.reason
+    assert "no anchoring level" in identify(spine(["T9", "T10"]), forest_scores(["T9", "T10"])).reason
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_coordinates_that_are_not_finite_are_refused(value):
     with pytest.raises(DataError, match="finite"):

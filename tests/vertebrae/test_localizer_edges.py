@@ -60,6 +60,14 @@ def test_an_image_in_which_nothing_looks_like_a_vertebra_is_empty_with_the_reaso
     assert (found.status, found.reason, len(found.landmarks)) == ("empty", "no vertebra found", 0)
 
 
+def test_voxels_that_are_no_numbers_are_refused():
+    image = scan()
+    hole = image.voxels.astype(np.float32)
+    hole[3, 4, 5] = np.nan
+    with pytest.raises(DataError, match="finite voxels"):
+        by_hand().localize(Volume(hole, image.grid))
+
+
 def test_levels_that_nothing_tells_apart_are_uncertain_and_not_anchored():
     found = by_hand(levels=CLASSES[7:24]).localize(scan())
     assert found.status == "uncertain"

@@ -98,6 +98,17 @@ def modules_of(*arguments):
     return set(done.stderr.split()), done.stdout
 
 
+@pytest.mark.parametrize("package", ["vertebrae", "discs"])
+def test_a_model_is_read_without_scikit_learn_which_takes_a_second_to_import(package):
+    model = {"vertebrae": "ct-phantom", "discs": "mr-phantom"}[package]
+    localizer = {"vertebrae": "VertebraLocalizer", "discs": "DiscLocalizer"}[package]
+    code = (
+        f"import sys; from regforest.{package} import {localizer}; from regforest.models import model_file;"
+        f"{localizer}.load(model_file('{model}')); sys.exit('sklearn' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 @pytest.mark.parametrize(
     "arguments",
     [["--help"], *([command, "--help"] for command in COMMANDS), ["info", "--json"], ["--print-completion", "bash"]],

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,10 @@ from regforest.discs.settings import DiscSettings, ForestSettings, PatchSettings
 from regforest.discs.training import TrainingRecord, level_of_fine, named_offsets
 from regforest.discs.views import View
 from regforest.discs.voting import VoteMap
-from regforest.forest import Forest, ForestClassifier, ForestRegressor
+from regforest.forest import Forest
+
+if TYPE_CHECKING:
+    from regforest.forest import ForestRegressor
 
 __all__ = ["CoarseForest", "FineForest", "ForestLabels"]
 
@@ -136,6 +139,8 @@ class ForestLabels:
     def _grown(
         records: Sequence[TrainingRecord], levels: Sequence[FloatArray], settings: DiscSettings, seed: int
     ) -> Forest:
+        from regforest.forest import ForestClassifier  # and with it scikit-learn, which only learning needs
+
         kept = _thinned([len(record.label_inside) for record in records], settings.forest.rows, seed)
         features = np.concatenate([_label_columns(*item) for item in zip(records, levels, kept, strict=True)])
         inside = np.concatenate([r.label_inside[own] for r, own in zip(records, kept, strict=True)])
@@ -177,6 +182,8 @@ _Part = CoarseForest | FineForest | ForestLabels
 
 
 def _regressor(settings: ForestSettings, seed: int) -> ForestRegressor:
+    from regforest.forest import ForestRegressor
+
     return ForestRegressor(
         settings.trees, min_samples_leaf=settings.min_leaf, max_features=settings.feature_share, random_state=seed
     )

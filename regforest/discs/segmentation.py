@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from sklearn.linear_model import LogisticRegression
 
 from regforest.discs.displacement import Links, solve_joint
 from regforest.discs.forests import ForestLabels
@@ -105,6 +104,8 @@ class LabelModel:
         members: NDArray[np.bool_], settings: DiscSettings, seed: int,
     ) -> LabelModel:  # fmt: skip
         """Learn the weights of estimate and prior, and the threshold, where each patient is judged by the others."""
+        from sklearn.linear_model import LogisticRegression  # takes a second to import; only learning needs it
+
         rng, share = np.random.default_rng([seed, 5]), _CHECKED_SAMPLES // len(records)
         counts = [len(record.label_inside) for record in records]
         chosen = [rng.choice(count, size=min(share, count), replace=False) for count in counts]

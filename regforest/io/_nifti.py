@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import errno
-import gzip
 import json
 import logging
 import math
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +13,8 @@ from typing import Any
 
 import nibabel
 import numpy as np
+from isal import igzip
+from isal.isal_zlib import IsalError
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
@@ -32,7 +32,7 @@ _PLACE_FIELDS = (
 )  # fmt: skip
 # what nibabel raises on a damaged file; KeyError for codes that the standard does not know
 _DAMAGE = (
-    MemoryError, OSError, EOFError, ValueError, KeyError, OverflowError, zlib.error, HeaderDataError, ImageFileError,
+    MemoryError, OSError, EOFError, ValueError, KeyError, OverflowError, IsalError, HeaderDataError, ImageFileError,
 )  # fmt: skip
 _LABELS_KEY = "labels"
 _CHUNK_BYTES = 2**20
@@ -104,7 +104,7 @@ def _voxels(proxy: Any) -> NDArray[Any]:
 
 def _unzipped(path: Path, kind: Any) -> NDArray[Any]:
     """Read on to the checksum at the end of the file: nibabel alone would stop before it, at the last voxel."""
-    with gzip.open(path) as stream:
+    with igzip.open(path) as stream:  # three times as fast as zlib
         voxels = _voxels(kind.from_stream(stream).dataobj)
         while stream.read(_CHUNK_BYTES):
             pass

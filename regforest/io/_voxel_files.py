@@ -6,13 +6,13 @@ zeros what is missing, and passes over what is too much.
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from isal import isal_zlib
 from numpy.typing import NDArray
 
 from regforest.errors import FileError
@@ -25,7 +25,7 @@ Coding = Literal["raw", "deflated", "text"]
 
 _MAX_DEFLATE_RATIO = 1032  # what zlib and gzip reach on zeros (zlib's technical details)
 _TEXT_GAIN = 4  # a digit and a blank may stand for a number of eight bytes
-_ZLIB_OR_GZIP = zlib.MAX_WBITS | 32
+_ZLIB_OR_GZIP = isal_zlib.MAX_WBITS | 32
 _COPY = "copy header and voxels again from their source"
 
 
@@ -102,9 +102,9 @@ class VoxelFiles:
         file = self.files[0]
         try:
             # one byte more than is needed tells voxels that are too many; no more memory is ever taken
-            stream = zlib.decompressobj(_ZLIB_OR_GZIP)
+            stream = isal_zlib.decompressobj(_ZLIB_OR_GZIP)
             voxels = stream.decompress(file.read_bytes()[self.start :], needed + 1)
-        except zlib.error as error:
+        except isal_zlib.error as error:
             raise FileError(file, expected, f"damaged ones ({error})", "copy it again from its source") from error
         if len(voxels) != needed or not stream.eof:
             found = f"{len(voxels)} bytes" + ("" if stream.eof else " of a stream that does not end there")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from regforest._memory import MemoryNeed
 from regforest._threads import Progress
 from regforest.errors import DataError, ModelError
 from regforest.features import BoxFeatures
-from regforest.forest import Forest, ForestRegressor, PoolRows, TrainingImage
+from regforest.forest import Forest, PoolRows, TrainingImage
 from regforest.io.models import join_parts, part_of, read_model, write_model
 from regforest.spatial import PAPER_LEVELS, AnnotatedScan, Landmarks, Localization, ScanSize, Volume, hounsfield_doubt
 from regforest.vertebrae.appearance import Appearance
@@ -31,6 +31,9 @@ from regforest.vertebrae.model_parts import check_reach, stored_settings
 from regforest.vertebrae.regression_votes import cast_votes, completed_spine, grow_vote_forest, with_leaf_votes
 from regforest.vertebrae.sampling import spine_in_view, working_image
 from regforest.vertebrae.vote_chain import Reading, neighbourhood, read_chain, spine_tube, strongest_places
+
+if TYPE_CHECKING:
+    from regforest.forest import ForestRegressor
 
 __all__ = ["Baseline2012", "BaselineSettings"]
 
@@ -247,6 +250,8 @@ class Baseline2012:
         )
 
     def _regressor(self, n_jobs: int) -> ForestRegressor:
+        from regforest.forest import ForestRegressor  # and with it scikit-learn, which only learning needs
+
         s = self.settings
         return ForestRegressor(
             n_estimators=s.trees,

@@ -7,15 +7,19 @@ are filled in along the mean spine, scaled to the person, and count little (`com
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from regforest._threads import Progress
 from regforest.features import BoxFeatures
-from regforest.forest import Forest, ForestRegressor, predict_volume
+from regforest.forest import Forest, predict_volume
 from regforest.spatial import PAPER_LEVELS, Landmarks, Volume
 from regforest.vertebrae.chain_prior import ChainPrior
+
+if TYPE_CHECKING:
+    from regforest.forest import ForestRegressor
 
 __all__ = ["Votes", "cast_votes", "completed_spine", "grow_vote_forest", "with_leaf_votes"]
 

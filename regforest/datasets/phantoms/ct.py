@@ -60,6 +60,7 @@ def write_ct_phantom(
     ids: Sequence[str] | None = None,
     matrix: int = DEFAULT_MATRIX,
     wide_share: float = WIDE_SHARE,
+    varied: bool = False,
     jobs: int = 1,
     progress: Progress | None = None,
 ) -> None:
@@ -81,6 +82,9 @@ def write_ct_phantom(
         Voxels along x and y; 512 is full size. Wide fields of view take half as many again, up to 512.
     wide_share : float
         Share of scans with the whole body in the field of view; the others are cropped to the spine.
+    varied : bool
+        Whether patients differ more from one another in density, endplates, discs, posture and pose than those of the
+        experiments: for a model that is to meet real patients.
     jobs : int
         Threads.
     progress : callable, optional
@@ -103,7 +107,7 @@ def write_ct_phantom(
         raise UsageError("expected scan ids of digits only, as in the Annotated Spine CT Database; correct the list")
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    tasks = plan_tasks(out, n, seed, layout, names, matrix, wide_share)
+    tasks = plan_tasks(out, n, seed, layout, names, matrix, wide_share, varied)
     rows = []
     # threads: kernels and filters run without the interpreter's lock, and nothing is compiled twice
     workers = joblib.Parallel(n_jobs=jobs, return_as="generator", prefer="threads", batch_size=1)
@@ -119,7 +123,14 @@ def write_ct_phantom(
 
 
 def plan_tasks(
-    out: Path, n: int, seed: int, layout: str, names: Sequence[str], matrix: int, wide_share: float = WIDE_SHARE
+    out: Path,
+    n: int,
+    seed: int,
+    layout: str,
+    names: Sequence[str],
+    matrix: int,
+    wide_share: float = WIDE_SHARE,
+    varied: bool = False,
 ) -> list[Task]:
     """Plan all scans of a data set (arguments as in `write_ct_phantom`): one task for each name."""
     plan_seed, *patient_seeds = np.random.SeedSequence(seed).spawn(1 + n)
@@ -130,5 +141,5 @@ def plan_tasks(
         for scan, scan_seed in zip(patient.scans, scan_seeds, strict=True):
             seeds = (spine_seed, organ_seed, *scan_seed.spawn(3))
             folder = f"patient{number:04d}"
-            tasks.append(Task(out, layout, matrix, folder, names[len(tasks)], patient, scan, seeds))
+            tasks.append(Task(out, layout, matrix, folder, names[len(tasks)], patient, scan, seeds, varied))
     return tasks

@@ -15,6 +15,7 @@ from regforest.datasets.phantoms.ct_person import Person, coronal_tilt_deg, draw
 from regforest.datasets.phantoms.ct_plan import PatientPlan, ScanPlan
 from regforest.datasets.phantoms.ct_scanner import Scan, scan_scene
 from regforest.datasets.phantoms.ct_scene import build_scene
+from regforest.datasets.phantoms.ct_variety import POSE_FACTOR, draw_varied_person
 from regforest.datasets.spine_ct_writer import write_spine_ct_case
 from regforest.spatial import AnnotatedScan, Grid, Landmarks, Volume
 
@@ -43,6 +44,8 @@ class Task:
         What to show.
     seeds : tuple of numpy.random.SeedSequence
         Spine and soft body (the same for all scans of a patient), tissues, pose, noise.
+    varied : bool
+        Whether patients differ more from one another, see `ct_variety`.
     """
 
     out: Path
@@ -53,6 +56,7 @@ class Task:
     plan: PatientPlan
     scan: ScanPlan
     seeds: tuple[np.random.SeedSequence, ...]
+    varied: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +85,7 @@ class Shot:
 def lay_out(task: Task) -> Shot:
     """Draw the patient and choose pose, field of view and origin."""
     spine_seed, pose_seed = task.seeds[0], task.seeds[3]
-    person, rng = _draw(task.plan, spine_seed), np.random.default_rng(pose_seed)
+    person, rng = _draw(task, spine_seed), np.random.default_rng(pose_seed)
     scan = _aim(person, task, rng)
     origin = np.round(rng.uniform(-400, 400, 3), 3)
     grid = Grid.from_parts(scan.shape_zyx, scan.spacing_mm, origin)
@@ -97,14 +101,15 @@ def make_scan(task: Task) -> dict[str, Any]:
     shot = lay_out(task)
     _, body_seed, tissue_seed, _, noise_seed = task.seeds
     rng = np.random.default_rng(tissue_seed)
-    scene = build_scene(shot.person, body_seed, rng, task.scan.contrast, shot.implants)
+    scene = build_scene(shot.person, body_seed, rng, task.scan.contrast, shot.implants, task.varied)
     _write(task, Volume(scan_scene(scene, shot.scan, noise_seed), shot.grid), shot.landmarks)
     return describe(task, shot)
 
 
-def _draw(plan: PatientPlan, seed: np.random.SeedSequence) -> Person:
-    fractures = {_paper_name(u): loss for u, loss in plan.fractures}
-    return draw_person(np.random.default_rng(seed), dataclasses.replace(plan.traits, fractures=fractures))
+def _draw(task: Task, seed: np.random.SeedSequence) -> Person:
+    fractures = {_paper_name(u): loss for u, loss in task.plan.fractures}
+    draw = draw_varied_person if task.varied else draw_person
+    return draw(np.random.default_rng(seed), dataclasses.replace(task.plan.traits, fractures=fractures))
 
 
 def _paper_name(nominal: float) -> str:
@@ -122,7 +127,8 @@ def _levels_between(person: Person, ends: tuple[float, ...]) -> tuple[str, ...]:
 
 def _aim(person: Person, task: Task, rng: np.random.Generator) -> Scan:
     """Choose pose and field of view so that the wanted levels are in view."""
-    turn = _rotation(*np.radians(rng.normal(0, 1, 3) * (4.0, 2.5, 4.0)))
+    angles = np.radians(rng.normal(0, 1, 3) * (4.0, 2.5, 4.0))
+    turn = _rotation(*(angles * POSE_FACTOR if task.varied else angles))
     centres = person.centres @ turn.T
     first = int(np.clip(np.searchsorted(person.nominal, task.scan.first - 1e-6), 0, len(centres) - 1))
     last = int(np.searchsorted(person.nominal, task.scan.last + 1e-6)) - 1

@@ -13,6 +13,7 @@ from regforest.datasets.phantoms.ct_shapes import TABLE_STEP_MM, ShapeList
 from regforest.datasets.phantoms.ct_skeleton import add_skeleton
 from regforest.datasets.phantoms.ct_tissue import TISSUES, bone_table, tissue_table
 from regforest.datasets.phantoms.ct_trunk import Trunk, column_heights
+from regforest.datasets.phantoms.ct_variety import varied_bone_table, varied_tissue_table
 from regforest.datasets.phantoms.ct_vertebrae import add_discs, add_vertebrae, canal_mm
 
 __all__ = ["Scene", "build_scene"]
@@ -51,6 +52,7 @@ def build_scene(
     rng: np.random.Generator,
     contrast: str,
     implants: tuple[str, ...],
+    varied: bool = False,
 ) -> Scene:
     """Lay out the scene of one scan.
 
@@ -66,6 +68,8 @@ def build_scene(
         Phase of the contrast medium.
     implants : tuple of str
         Neighbouring levels that are held by screws and rods.
+    varied : bool
+        Whether bones and discs differ more from person to person.
     """
     body_rng = np.random.default_rng(body_seed)
     trunk = Trunk(person, column_heights(person), body_rng)
@@ -79,7 +83,8 @@ def build_scene(
     if implants:
         _add_implants(metal, person, implants, rng)
     frame = np.array([trunk.z[0], TABLE_STEP_MM])
-    tissues, kinds = tissue_table(rng, person, contrast), bone_table(rng, person)
+    draw_tissues, draw_bones = (varied_tissue_table, varied_bone_table) if varied else (tissue_table, bone_table)
+    tissues, kinds = draw_tissues(rng, person, contrast), draw_bones(rng, person)
     return Scene(soft.rows(), bones.rows(), metal.rows(), soft.tables(), frame, tissues, kinds)
 
 

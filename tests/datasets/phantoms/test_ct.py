@@ -19,6 +19,9 @@ from regforest.datasets.phantoms import ct
 from regforest.datasets.phantoms.anatomy import step_statistics
 from regforest.datasets.phantoms.ct import EMBEDDED_SCANS, embedded_ct, plan_tasks, write_ct_phantom
 from regforest.datasets.phantoms.ct_case import describe, lay_out
+from regforest.datasets.phantoms.ct_person import Person
+from regforest.datasets.phantoms.ct_tissue import BONES, bone_table
+from regforest.datasets.phantoms.ct_variety import varied_bone_table
 from regforest.datasets.spine_ct import open_spine_ct
 from regforest.errors import UsageError
 from regforest.spatial import LEVELS
@@ -218,3 +221,34 @@ def test_wrong_layouts_and_too_few_ids_are_refused(tmp_path: Path) -> None:
         write_ct_phantom(tmp_path, 2, 0, ids=["1", "case2"])
     with pytest.raises(UsageError, match="at least one scan"):
         write_ct_phantom(tmp_path, 0, 0)
+
+
+def test_varied_patients_are_denser_and_bent_further_and_the_plan_stays() -> None:
+    names = [str(i) for i in range(24)]
+    usual, varied = (
+        [lay_out(task) for task in plan_tasks(Path(), 24, 3, "spine-ct", names, 64, varied=v)] for v in (False, True)
+    )
+    density, bend = ([[f(shot.person) for shot in shots] for shots in (usual, varied)] for f in (_density, _kyphosis))
+    assert np.mean(density[1]) > 1.15 * np.mean(density[0])
+    assert np.mean(bend[1]) > np.mean(bend[0]) + 3
+    assert [shot.person.traits.variant for shot in usual] == [shot.person.traits.variant for shot in varied]
+
+
+def test_varied_endplates_and_necks_differ_more() -> None:
+    shot = lay_out(plan_tasks(Path(), 1, 3, "spine-ct", ["1"], 64)[0])
+    rows = {
+        draw: np.array([draw(np.random.default_rng(i), shot.person) for i in range(40)])
+        for draw in (bone_table, varied_bone_table)
+    }
+    endplate, neck = BONES.index("body"), BONES.index("neck")
+    assert np.std(rows[varied_bone_table][:, endplate, 0]) > 1.3 * np.std(rows[bone_table][:, endplate, 0])
+    assert np.std(rows[varied_bone_table][:, neck, 1]) > 10
+    assert np.ptp(rows[bone_table][:, neck, 1]) < 1e-9
+
+
+def _density(person: Person) -> float:
+    return person.trabecular_hu
+
+
+def _kyphosis(person: Person) -> float:
+    return person.traits.kyphosis_deg

@@ -259,7 +259,7 @@ class VertebraLocalizer:
         points |= {level(name).name: point for name, point in anchor.items() if level(name).name not in found}
         landmarks = Landmarks(points, {name: candidates.mass[i] for name, i in found.items()})
         probabilities = {name: float(chain.probabilities[i]) for name, i in found.items()}
-        reason = doubt or chain.reason or steps_in_doubt(landmarks, self.prior)
+        reason = "; ".join(filter(None, (doubt, chain.reason, steps_in_doubt(landmarks, self.prior))))
         if not reason and chain.shift_probability[0] < self.settings.min_probability:
             reason = names_in_doubt(probabilities, self.settings.min_probability)
         status = "empty" if not points else "uncertain" if reason else "ok"

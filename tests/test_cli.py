@@ -166,6 +166,7 @@ def test_every_command_ends_its_help_with_an_example(command, capsys):
         (["lable", "a.nii"], "did you mean 'label'"),
         (["label", "a.nii", "-o", "out", "--modle", "x"], "did you mean '--model'"),
         (["label", "a.nii", "--ouput", "x"], "did you mean '--out'"),
+        (["-q", "label", "a.nii", "-o", "out"], "-q goes behind the command"),
         (["label", "-q", "-v", "a.nii", "-o", "out"], "not allowed with"),
         (["train", "vertebrae", "--data", ".", "-o", "m.rfm", "--layout", "spinect"], "did you mean 'spine-ct'"),
         (["phantom", "mr", "-n", "2", "-o", "out", "--contrast", "t3"], "did you mean 't"),

@@ -61,8 +61,10 @@ def unknown_options(parser: argparse.ArgumentParser, unknown: Sequence[str]) -> 
 
 
 def _hints(parser: argparse.ArgumentParser, unknown: Sequence[str]) -> str:
-    options = [word.partition("=")[0] for word in unknown if word.startswith("-")]
-    return "".join(nearest(option, _options(parser)) for option in options)
+    known, options = _options(parser), [word.partition("=")[0] for word in unknown if word.startswith("-")]
+    return "".join(
+        f"; {option} goes behind the command" if option in known else nearest(option, known) for option in options
+    )
 
 
 def _options(parser: argparse.ArgumentParser) -> list[str]:

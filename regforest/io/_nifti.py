@@ -6,6 +6,7 @@ import errno
 import json
 import logging
 import math
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,9 +31,11 @@ _PLACE_FIELDS = (
     "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z",
     "srow_x", "srow_y", "srow_z", "xyzt_units",
 )  # fmt: skip
-# what nibabel raises on a damaged file; KeyError for codes that the standard does not know
+# what nibabel raises on a damaged file, and zlib (its headers) and ISA-L (voxels); KeyError for codes that the
+# standard does not know
 _DAMAGE = (
-    MemoryError, OSError, EOFError, ValueError, KeyError, OverflowError, IsalError, HeaderDataError, ImageFileError,
+    MemoryError, OSError, EOFError, ValueError, KeyError, OverflowError, zlib.error, IsalError, HeaderDataError,
+    ImageFileError,
 )  # fmt: skip
 _LABELS_KEY = "labels"
 _CHUNK_BYTES = 2**20

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from regforest.cli._batch import detail, say
@@ -64,10 +65,11 @@ class Worker:
         bound_mb = self._need(case, image.grid, jobs).least_mb if sparing else self.free_mb
         found, labels = self._apply(reading.channels, jobs, bound_mb)
         _say_notes(case, found.notes)
-        written = self._write(case, reading, found, labels)
+        target = self.arguments.out / case.points_stem
+        result = self._write(case, target, reading, found, labels)
         size = " x ".join(map(str, image.grid.size_xyz))
-        detail(f"{case.name}: {size} voxels, {time.perf_counter() - start:.1f} s, written: {written[0]}")
-        return written[1]
+        detail(f"{case.name}: {size} voxels, {time.perf_counter() - start:.1f} s, written: {target}.json")
+        return result
 
     def _need(self, case: Input, grid: Grid, jobs: int) -> MemoryNeed:
         """Bound the memory of a case."""
@@ -109,12 +111,12 @@ class Worker:
         return self.localizer.localize(given, **options), None
 
     def _write(
-        self, case: Input, reading: Reading, found: Localization, labels: Volume | None
-    ) -> tuple[str, dict[str, Any]]:
-        """Write all files of a case; returns the name of the JSON and what it holds."""
+        self, case: Input, target: Path, reading: Reading, found: Localization, labels: Volume | None
+    ) -> dict[str, Any]:
+        """Write all files of a case, those of its landmarks as `target` and a suffix; returns what the JSON holds."""
         from regforest.io import write_json, write_landmarks
 
-        image, target = next(iter(reading.channels.values())), self.arguments.out / case.points_stem
+        image = next(iter(reading.channels.values()))
         for suffix in (".mrk.json", ".lml"):
             write_landmarks(found.landmarks, f"{target}{suffix}", image.grid)
         if labels is not None:
@@ -128,7 +130,7 @@ class Worker:
         if reading.series_uid is not None:
             result["series_uid"] = reading.series_uid
         write_json(f"{target}.json", result)
-        return f"{target}.json", result
+        return result
 
     def _write_labels(self, case: Input, labels: Volume) -> None:
         from regforest.io import write_bids_labels, write_label_image, write_label_tables

@@ -34,9 +34,8 @@ _FLOOR = 2e-3  # share given to all classes alike: trees never saw everything
 _OWN_WEIGHT = 0.5  # of a detection's own scores beside the trees, which know them and their neighbours' already
 _LEAST_FALSE = 1e-4  # what a detection's own scores always leave for its being false
 _SEEN_MM = 15.0
-_S1_LOG = (
-    -1.1
-)  # what is below L5 counts as L6 up to odds of three to one: annotations of bodies never name the sacrum
+# what is below L5 counts as L6 up to odds of three to one: annotations of bodies never name the sacrum
+_S1_LOG = -1.1
 
 
 class RegionEmission:
